@@ -1,0 +1,109 @@
+"""Each quirk alone: what it changes, and that it touches nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragoman.providers import quirks
+from dragoman.providers.quirks import Edit, Quirk
+
+
+@pytest.mark.parametrize(
+    ("model", "applies"),
+    [
+        ("gpt-5", True), ("gpt-5.4", True), ("gpt-5-mini", True), ("gpt-5.1-codex-max", True), ("openai/gpt-5", True),
+        ("o1", True), ("o3", True), ("o3-mini", True), ("o4-mini-2026-01-01", True), ("gpt-6", True),
+        ("gpt-4o", False), ("gpt-4.1", False), ("gpt-4o-mini", False), ("claude-opus-4-6", False), ("foo1", False),
+        ("o1x", False),
+    ],
+)  # fmt: skip
+def test_reasoning_models(model: str, applies: bool) -> None:
+    assert quirks.MAX_COMPLETION_TOKENS.applies("chat", model, "") is applies
+    assert quirks.MAX_COMPLETION_TOKENS.applies("chat", "deployment", model) is applies
+    assert not quirks.MAX_COMPLETION_TOKENS.applies("completions", model, model)
+
+
+@pytest.mark.parametrize(
+    ("quirk", "before", "after"),
+    [
+        (quirks.MAX_COMPLETION_TOKENS, b'{"a": 1.50, "max_tokens" : 5}', b'{"a": 1.50, "max_completion_tokens" : 5}'),
+        (quirks.MAX_COMPLETION_TOKENS, b'{"max_tokens":5,"max_completion_tokens":6}', b'{"max_completion_tokens":6}'),
+        (quirks.MISTRAL_MAX_TOKENS, b'{"max_completion_tokens":6}', b'{"max_tokens":6}'),
+        (quirks.MISTRAL_STRICT, b'{"stream_options":{},"x":1,"user":"u","store":true}', b'{"x":1}'),
+        (
+            quirks.NULL_MEMBERS,
+            b'{"messages":[{"role":"user" },{"role":"assistant","content":null,"tool_calls":null,"refusal" : null}],"n":2}',
+            b'{"messages":[{"role":"user" },{"role":"assistant","content":null}],"n":2}',
+        ),
+        (
+            quirks.NULL_MEMBERS,
+            b'{"messages":[{"role":"assistant","tool_calls":[{"id":"c"}],"reasoning_content":null}]}',
+            b'{"messages":[{"role":"assistant","tool_calls":[{"id":"c"}]}]}',
+        ),
+        (
+            quirks.NO_REASONING_CONTENT,
+            b'{"messages":[{"role":"assistant","reasoning_content":"hm","content":"x"}]}',
+            b'{"messages":[{"role":"assistant","content":"x"}]}',
+        ),
+        (quirks.GEMINI_INNER_MODELS, b'{"model":"models/asked","content":{}}', b'{"model":"models/up","content":{}}'),
+        (
+            quirks.GEMINI_INNER_MODELS,
+            b'{"requests":[{"model":"models/asked","content":{"a": 1}},{"content":{}}]}',
+            b'{"requests":[{"model":"models/up","content":{"a": 1}},{"content":{}}]}',
+        ),
+        (
+            quirks.GEMINI_INNER_MODELS,
+            b'{"generateContentRequest":{"model":"models/asked","contents":[]}}',
+            b'{"generateContentRequest":{"model":"models/up","contents":[]}}',
+        ),
+    ],
+)  # fmt: skip
+def test_edits(quirk: Quirk, before: bytes, after: bytes) -> None:
+    assert quirk.fn(before, "up") == after
+
+
+UNTOUCHED = [
+    b'{"messages" : [ {"role":"user", "content":"set \\"max_tokens\\" to null"} ], "x":1.50}',
+    b'{"messages":[{"role":"assistant","content":"tool_calls: null"}]}',
+    b'{"messages":[{"role":"user","content":[{"type":"text","text":"\\"tool_calls\\":null"}]}]}',
+    b'{"messages":"none"}',
+    b'{"messages":[1,null,"x"],"tool_calls":null}',
+    b'{"contents":[{"parts":[{"functionResponse":{"response":{"model":"asked"}}}]}]}',
+    b'{"requests":"x","y":{"model":"asked"}}',
+    b'{"requests":[{"content":{"model":"asked"}}]}',
+    b'{"metadata":{"max_tokens":"5","stream_options":"x","max_completion_tokens":1}}',
+    b"{}",
+]
+
+
+@pytest.mark.parametrize("body", UNTOUCHED)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        quirks.MAX_COMPLETION_TOKENS.fn,
+        quirks.MISTRAL_MAX_TOKENS.fn,
+        quirks.MISTRAL_STRICT.fn,
+        quirks.NULL_MEMBERS.fn,
+        quirks.NO_REASONING_CONTENT.fn,
+        quirks.GEMINI_INNER_MODELS.fn,
+    ],
+)
+def test_a_body_that_needs_nothing_keeps_its_bytes(edit: Edit, body: bytes) -> None:
+    assert edit(body, "up") == body
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'{"a":1}', b'{"stream_options":{"include_usage":true},"a":1}'),
+        (b'{"stream_options":null}', b'{"stream_options":{"include_usage":true}}'),
+        (b'{"stream_options":{"include_usage":false}}', b'{"stream_options":{"include_usage":true}}'),
+        (
+            b'{"stream_options":{"include_obfuscation": false}}',
+            b'{"stream_options":{"include_usage":true,"include_obfuscation": false}}',
+        ),
+        (b'{"stream_options" : {"include_usage": true}}', b'{"stream_options" : {"include_usage": true}}'),
+    ],
+)
+def test_asking_for_usage(before: bytes, after: bytes) -> None:
+    assert quirks.ask_usage(before) == after

@@ -1,0 +1,66 @@
+from collections import Counter
+from random import Random
+
+import pytest
+
+from dragoman.core.faults import Fault
+from dragoman.routing import select
+from tests.routing.builders import OTHER, channel, snapshot
+
+
+def refusal(*args: object, **kwargs: object) -> Fault:
+    with pytest.raises(Fault) as caught:
+        select.eligible(*args, **kwargs)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_an_id_nobody_heard_of_is_404_and_a_known_one_without_a_channel_503() -> None:
+    snap = snapshot(channel(1, ("m",), groups=("other",)), catalogue=("gpt-5.4",))
+    fault = refusal(snap, group="default", model="nope", operation="chat")
+    assert (fault.status, fault.code) == (404, "model_not_found")
+    for known in ("m", "gpt-5.4"):
+        fault = refusal(snap, group="default", model=known, operation="chat")
+        assert (fault.status, fault.code, fault.type) == (503, "model_not_found", "new_api_error")
+        assert fault.message == f"Model {known} is temporarily unavailable"
+
+
+def test_a_prefixed_id_gets_a_suggestion() -> None:
+    snap = snapshot(channel(1), catalogue=("gpt-5.4",))
+    assert "did you mean gpt-5.4?" in refusal(snap, group="default", model="openai/gpt-5.4", operation="chat").message
+
+
+def test_the_wrong_surface_is_404_and_names_the_right_one() -> None:
+    snap = snapshot(channel(1, ("claude",), provider=OTHER))
+    fault = refusal(snap, group="default", model="claude", operation="responses")
+    assert fault.status == 404 and "POST /v1/messages" in fault.message
+
+
+def test_vendor_and_pin_narrow_the_choice() -> None:
+    snap = snapshot(channel(1), channel(2), channel(3, provider=OTHER, operations=frozenset({"chat"})))
+    assert [c.id for c in select.eligible(snap, group="default", model="m", operation="chat", vendor="zeta")] == [3]
+    assert [c.id for c in select.eligible(snap, group="default", model="m", operation="chat", pinned=2)] == [2]
+    assert refusal(snap, group="default", model="m", operation="chat", pinned=9).status == 503
+
+
+def test_priorities_come_first_and_weights_are_honoured_inside_a_tier() -> None:
+    channels = [channel(1, priority=1, weight=3), channel(2, priority=1, weight=1), channel(3, priority=0, weight=99), channel(4, priority=2)]
+    rng = Random(7)
+    seconds: Counter[int] = Counter()
+    for _ in range(4000):
+        ids = [c.channel.id for c in select.order(channels, rng.random)]
+        assert ids[0] == 4 and ids[3] == 3 and sorted(ids) == [1, 2, 3, 4]
+        seconds[ids[1]] += 1
+    assert 0.70 < seconds[1] / 4000 < 0.80
+
+
+def test_the_order_is_deterministic_given_the_random_numbers_and_nothing_starves() -> None:
+    channels = [channel(i, weight=0) for i in range(1, 6)]
+    assert select.order(channels, Random(1).random) == select.order(channels, Random(1).random)
+    rng = Random(2)
+    assert {select.order(channels, rng.random)[0].channel.id for _ in range(500)} == {1, 2, 3, 4, 5}
+
+
+def test_all_credentials_of_a_channel_are_used() -> None:
+    rng = Random(3)
+    one = channel(1, credentials=("a", "b", "c"))
+    assert {select.order([one], rng.random)[0].credential for _ in range(200)} == {0, 1, 2}
