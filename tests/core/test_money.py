@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman.core import money
 from dragoman.core.money import (
     NANOS_PER_QUOTA,
     Line,
@@ -129,3 +130,15 @@ def test_hold_rounds_up_to_units():
     assert hold(Price(per_request=1)) == 2000
     assert hold(Price(per_request=2001)) == 4000
     assert hold(Price()) == 0
+
+
+def test_decimal_strings_become_exact_nanos() -> None:
+    price = money.price_from_strings("v", {"input": "2.50", "output": "15", "per_request": "0.000000001"})
+    assert (price.input, price.output, price.per_request, price.cached_input) == (
+        2_500_000_000,
+        15_000_000_000,
+        1,
+        None,
+    )
+    with pytest.raises(ValueError, match="decimals"):
+        money.price_from_strings("v", {"input": "0.0000000001"})

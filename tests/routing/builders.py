@@ -9,17 +9,19 @@ from dragoman.providers.base import Endpoint, Provider
 from dragoman.routing.keytable import KeyRecord
 from dragoman.routing.snapshot import Channel, Group, Snapshot
 
-PROVIDER = Provider(id="acme", label="Acme", base_url="https://acme.example", paths={"chat": "/v1/chat/completions"})
+PROVIDER = Provider(
+    id="acme", label="Acme", base_url="https://acme.example", paths={"chat": "/v1/chat/completions"}
+)
 OTHER = Provider(id="zeta", label="Zeta", base_url="https://zeta.example", paths={"messages": "/v1/messages"})
 
 
-def channel(id: int, models: tuple[str, ...] = ("m",), **fields: Any) -> Channel:
+def channel(number: int, models: tuple[str, ...] = ("m",), **fields: Any) -> Channel:
     provider = fields.pop("provider", PROVIDER)
     values: dict[str, Any] = {
-        "name": f"c{id}", "label": "Acme", "endpoint": Endpoint(provider), "credentials": ("k",), "models": models,
+        "name": f"c{number}", "label": "Acme", "endpoint": Endpoint(provider), "credentials": ("k",), "models": models,
         "groups": ("default",), "operations": frozenset(provider.paths), "model_map": {},
     }  # fmt: skip
-    return Channel(id=id, **(values | fields))
+    return Channel(id=number, **(values | fields))
 
 
 def snapshot(*channels: Channel, **fields: Any) -> Snapshot:

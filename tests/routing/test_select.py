@@ -26,7 +26,10 @@ def test_an_id_nobody_heard_of_is_404_and_a_known_one_without_a_channel_503() ->
 
 def test_a_prefixed_id_gets_a_suggestion() -> None:
     snap = snapshot(channel(1), catalogue=("gpt-5.4",))
-    assert "did you mean gpt-5.4?" in refusal(snap, group="default", model="openai/gpt-5.4", operation="chat").message
+    assert (
+        "did you mean gpt-5.4?"
+        in refusal(snap, group="default", model="openai/gpt-5.4", operation="chat").message
+    )
 
 
 def test_the_wrong_surface_is_404_and_names_the_right_one() -> None:
@@ -37,13 +40,22 @@ def test_the_wrong_surface_is_404_and_names_the_right_one() -> None:
 
 def test_vendor_and_pin_narrow_the_choice() -> None:
     snap = snapshot(channel(1), channel(2), channel(3, provider=OTHER, operations=frozenset({"chat"})))
-    assert [c.id for c in select.eligible(snap, group="default", model="m", operation="chat", vendor="zeta")] == [3]
-    assert [c.id for c in select.eligible(snap, group="default", model="m", operation="chat", pinned=2)] == [2]
+    assert [
+        c.id for c in select.eligible(snap, group="default", model="m", operation="chat", vendor="zeta")
+    ] == [3]
+    assert [c.id for c in select.eligible(snap, group="default", model="m", operation="chat", pinned=2)] == [
+        2
+    ]
     assert refusal(snap, group="default", model="m", operation="chat", pinned=9).status == 503
 
 
 def test_priorities_come_first_and_weights_are_honoured_inside_a_tier() -> None:
-    channels = [channel(1, priority=1, weight=3), channel(2, priority=1, weight=1), channel(3, priority=0, weight=99), channel(4, priority=2)]
+    channels = [
+        channel(1, priority=1, weight=3),
+        channel(2, priority=1, weight=1),
+        channel(3, priority=0, weight=99),
+        channel(4, priority=2),
+    ]
     rng = Random(7)
     seconds: Counter[int] = Counter()
     for _ in range(4000):

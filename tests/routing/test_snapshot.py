@@ -26,7 +26,12 @@ def test_memo_tables_are_bounded() -> None:
 
 
 def test_what_is_known_and_what_can_be_done() -> None:
-    snap = snapshot(channel(1), channel(2, ("m", "c"), provider=OTHER), catalogue=("named",), prices={"p-*": Price(version="1")})
+    snap = snapshot(
+        channel(1),
+        channel(2, ("m", "c"), provider=OTHER),
+        catalogue=("named",),
+        prices={"p-*": Price(version="1")},
+    )
     assert all(snap.knows(m) for m in ("m", "c", "named", "p-1")) and not snap.knows("x")
     assert snap.operations("default", "m") == {"chat", "messages"}
 

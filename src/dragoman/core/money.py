@@ -8,6 +8,8 @@ at least one if anything was due. Floats never touch money.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -114,6 +116,25 @@ def _scaled(value: str | Decimal, places: int, what: str) -> int:
         if rest:
             raise ValueError(f"a {what} has at most {places} decimals: {value!r}")
     return -result if sign else result
+
+
+def price_from_strings(version: str, strings: Mapping[str, str | None]) -> Price:
+    """USD decimal strings (per million tokens; ``per_request`` in USD) → Price. ValueError for a bad number."""
+
+    def nanos(name: str) -> int | None:
+        text = strings.get(name)
+        return None if text is None else usd_to_nanos(text)
+
+    return Price(
+        version=version,
+        input=nanos("input"),
+        cached_input=nanos("cached_input"),
+        cache_write_5m=nanos("cache_write_5m"),
+        cache_write_1h=nanos("cache_write_1h"),
+        output=nanos("output"),
+        reasoning=nanos("reasoning"),
+        per_request=nanos("per_request") or 0,
+    )
 
 
 def charge(price: Price, usage: Usage, multiplier_micros: int = MICROS) -> Charge:

@@ -31,13 +31,17 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
 class KeyTable:
     """HMAC → KeyRecord or a remembered miss. Not thread-safe: it belongs to the event loop."""
 
-    def __init__(self, *, capacity: int = 100_000, negative_capacity: int = 10_000, negative_ttl_s: float = 2.0) -> None:
+    def __init__(
+        self, *, capacity: int = 100_000, negative_capacity: int = 10_000, negative_ttl_s: float = 2.0
+    ) -> None:
         self._records: dict[bytes, KeyRecord] = {}
         self._by_id: dict[int, bytes] = {}
         self._by_user: dict[int, set[bytes]] = {}
         self._misses: dict[bytes, float] = {}
         self._capacity, self._negative_capacity, self._ttl = capacity, negative_capacity, negative_ttl_s
-        self.generation = 0  # rises with each drop; a load that began before a drop must not be stored after it
+        self.generation = (
+            0  # rises with each drop; a load that began before a drop must not be stored after it
+        )
 
     def get(self, lookup: bytes) -> KeyRecord | None:
         """The record, or None when it has to be loaded (or is a remembered miss: ask ``missed``)."""

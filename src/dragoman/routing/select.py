@@ -60,7 +60,9 @@ def wrong_surface(snapshot: Snapshot, group: str, model: str) -> faults.Fault:
     """404 for a model that is there but is not served on the surface that was called."""
     operations = snapshot.operations(group, model)
     ways = [hint for op, hint in ENDPOINT_HINTS.items() if op in operations]
-    return faults.not_found(f"Model {model} is not served on this endpoint; use {' or '.join(ways) or 'another model'}")
+    return faults.not_found(
+        f"Model {model} is not served on this endpoint; use {' or '.join(ways) or 'another model'}"
+    )
 
 
 def order(channels: Sequence[Channel], random: Callable[[], float]) -> tuple[Candidate, ...]:

@@ -76,7 +76,9 @@ class Snapshot:
         self.channels: Mapping[int, Channel] = {c.id: c for c in channels}
         self.aliases = aliases
         self._prices = {m: p for m, p in prices.items() if not is_wildcard(m)}
-        self._price_patterns = sorted(((m, p) for m, p in prices.items() if is_wildcard(m)), key=lambda x: (-len(x[0]), x[0]))
+        self._price_patterns = sorted(
+            ((m, p) for m, p in prices.items() if is_wildcard(m)), key=lambda x: (-len(x[0]), x[0])
+        )
         self._default_price = default_price
         self._catalogue = frozenset(catalogue)
         self._memo_limit = memo_limit
@@ -114,13 +116,15 @@ class Snapshot:
         return (
             model in self._catalogue
             or model in self._prices
-            or any(fnmatchcase(model, p) for p, _ in self._price_patterns)
+            or any(p != "*" and fnmatchcase(model, p) for p, _ in self._price_patterns)
             or any(c.serves(model) for c in self.channels.values())
         )
 
     def models(self, group: str) -> list[str]:
         """Exact model ids that channels of ``group`` list, sorted. Wildcards are not listed: nobody could call them."""
-        names = {m for c in self.channels.values() if group in c.groups for m in c.models if not is_wildcard(m)}
+        names = {
+            m for c in self.channels.values() if group in c.groups for m in c.models if not is_wildcard(m)
+        }
         return sorted(names)
 
     def operations(self, group: str, model: str) -> frozenset[str]:

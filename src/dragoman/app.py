@@ -1,0 +1,507 @@
+"""The composition root: the only place that wires objects. Everything is provisioned, then served, then drained.
+
+    Settings → Store (engine, lock, vault, schema, the file's declarations) → Book → Snapshot → Gateway → server
+
+The snapshot follows the ``changes`` table: a change made by any process is read within ``POLL_S`` and the compiled
+value is swapped in whole; keys are dropped from the key table and loaded again on their next use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from dragoman import __version__
+from dragoman.console.admin import AdminDesk, AdminError, ask, listen
+from dragoman.ledger.batch import grant
+from dragoman.ledger.book import Book
+from dragoman.ledger.writer import Limits as WriterLimits
+from dragoman.observe import Journal, Metrics, stderr_journal
+from dragoman.providers.catalog import PLANNED, PROVIDERS
+from dragoman.providers.models import ALIASES, CATALOGUE
+from dragoman.relay.bodies import BodyBudget
+from dragoman.relay.gateway import Gateway, Limits
+from dragoman.relay.ids import request_id
+from dragoman.relay.keys import Keys
+from dragoman.relay.owners import OwnerRegister
+from dragoman.relay.prices import DefaultPrices, read_table
+from dragoman.relay.routes import Application
+from dragoman.relay.server import GatewayServer, ServerLimits, build_server, serve
+from dragoman.routing.keytable import KeyRecord, KeyTable
+from dragoman.routing.snapshot import Snapshot
+from dragoman.store import accounts, publish, reconcile, records, schema
+from dragoman.store.engine import ProcessLock, StoreBusy, StoreError, open_engine
+from dragoman.store.snapshot import compile_snapshot, key_record
+from dragoman.store.vault import Vault, VaultError, generate_key
+from dragoman.upstream.client import Client, PoolLimits, Timeouts
+from dragoman.upstream.credentials import Credentials
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from dragoman.config import Settings
+    from dragoman.ledger.audit import AuditReport
+
+POLL_S = 0.25
+Announce = Callable[[str], None]
+
+__all__ = ["AdminError", "StartError", "run_admin", "run_audit", "run_demo", "run_migrate", "run_server"]
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says why and what to do."""
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The relay's limits, as configured."""
+    s = settings.server
+    return Limits(
+        body_bytes=s.body_bytes,
+        body_idle_timeout_s=s.body_idle_timeout_s,
+        body_wait_s=s.body_wait_s,
+        answer_bytes=s.answer_bytes,
+        attempts=s.attempts,
+        timeouts=Timeouts(
+            connect_s=s.connect_timeout_s,
+            first_byte_s=s.first_byte_timeout_s,
+            idle_s=s.idle_timeout_s,
+            total_s=s.total_timeout_s,
+        ),
+        hold_output_tokens=s.hold_output_tokens,
+        max_output_tokens=s.max_output_tokens,
+        count_tokens_concurrency=s.count_tokens_concurrency,
+        strict_paths=s.strict_paths,
+        api_only_hosts=frozenset(h.lower() for h in s.api_only_hosts),
+        public_url=s.public_url,
+        trusted_proxies=tuple(ip_network(n, strict=False) for n in s.trusted_proxies),
+        metrics_allow=s.metrics_allow,
+    )
+
+
+class Store:
+    """The opened database: engine, the lock that goes with SQLite, and the vault."""
+
+    def __init__(self, engine: Engine, lock: ProcessLock | None, vault: Vault) -> None:
+        self.engine, self.lock, self.vault = engine, lock, vault
+
+    def close(self) -> None:
+        """Close connections and give the lock back."""
+        self.engine.dispose()
+        if self.lock is not None:
+            self.lock.release()
+
+
+def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
+    """Open the database at this version's schema. ``exclusive`` False: only to read beside a running server."""
+    s = settings.server
+    try:
+        Path(s.data_dir).mkdir(parents=True, exist_ok=True)
+        engine = open_engine(s.database_url, s.data_dir)
+        vault = Vault.from_data_dir(s.data_dir)
+        lock = ProcessLock.of(engine) if exclusive else None
+        if lock is not None:
+            lock.acquire()
+        try:
+            if not schema.schema_is_current(engine):
+                if not exclusive:
+                    raise StartError("the database is not at this version's schema; run `dragoman migrate`")
+                schema.migrate(engine, lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+    except (StoreBusy, StoreError, VaultError, OSError) as error:
+        raise StartError(str(error)) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("sqlalchemy", "psycopg")):
+            raise StartError(f"the database cannot be used: {error}") from error
+        raise
+    return Store(engine, lock, vault)
+
+
+class Runtime:
+    """A running gateway's parts, and the tasks that keep them current."""
+
+    def __init__(self, settings: Settings, store: Store, journal: Journal) -> None:
+        self.settings, self.store, self.journal = settings, store, journal
+        self.metrics = Metrics()
+        self.book = Book(
+            store.engine, lock=store.lock, limits=WriterLimits(detail_days=settings.server.detail_days)
+        )
+        self.table = KeyTable(capacity=settings.server.key_cache)
+        self.client = Client(limits=PoolLimits(per_origin=settings.server.connections_per_origin))
+        self.prices = DefaultPrices({})
+        self.sequence = 0
+        self.gateway: Gateway | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._followed_at = 0.0
+
+    async def start(self) -> None:
+        """Bring everything up; returns when the first request could be served."""
+        reading = asyncio.create_task(asyncio.to_thread(read_table, time.time()))
+        try:
+            await self.book.start()
+        except StoreBusy as error:
+            raise StartError(str(error)) from error
+        declared = declared_of(self.settings)
+        try:
+            report = await self._reconcile(declared)
+        except (accounts.Conflict, ValueError) as error:
+            raise StartError(f"{self.settings.source}: {error}") from error
+        self.prices = DefaultPrices(await reading)
+        snapshot = await asyncio.to_thread(self._compile)
+        self.sequence = snapshot.version
+        self.gateway = self._gateway(snapshot)
+        self.metrics.source("writer", "ledger writer", self.book.stats)
+        self.metrics.source("pool", "upstream connections", self.client.stats)
+        self.metrics.source("keys", "key table", lambda: {"known": len(self.table)})
+        self.journal.note("reconciled", **{k: v for k, v in report.as_dict().items() if v})
+        self._followed_at = time.monotonic()
+        self._tasks = [asyncio.create_task(self._follow())]
+
+    async def stop(self) -> None:
+        """Finish what is written, close what is open."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
+        await self.book.close()
+        self.journal.flush()
+
+    def _reconcile(self, declared: reconcile.Declared) -> asyncio.Future[reconcile.Report]:
+        vault = self.store.vault
+        return self.book.run(lambda c: reconcile.apply(c, vault, declared, now=time.time(), grant=grant))
+
+    def problems(self) -> dict[str, str]:
+        """Why this process should get no traffic now; empty when it should."""
+        found: dict[str, str] = {}
+        if trouble := self.book.trouble():
+            found["writer"] = trouble
+        if time.monotonic() - self._followed_at > 10:
+            found["database"] = "the database has not answered for 10 s"
+        return found
+
+    def _gateway(self, snapshot: Snapshot) -> Gateway:
+        settings, engine, vault = self.settings, self.store.engine, self.store.vault
+
+        def load(lookup: bytes) -> KeyRecord | None:
+            with engine.connect() as connection:
+                row = accounts.find_key(connection, lookup)
+            return None if row is None else key_record(row)
+
+        def owner(kind: str, external_id: str) -> records.VendorId | None:
+            with engine.connect() as connection:
+                return records.find(connection, kind, external_id)
+
+        return Gateway(
+            snapshot=snapshot,
+            limits=limits_of(settings),
+            book=self.book,
+            client=self.client,
+            credentials=Credentials(self.client, clock=time.time),
+            keys=Keys(self.table, lookup=vault.lookup, load=load, clock=time.monotonic),
+            owners=OwnerRegister(
+                write=self.book.run,
+                store=lambda c, ids, who: records.remember(c, ids, who, time.time()),
+                erase=records.forget,
+                read=owner,
+            ),
+            prices=self.prices,
+            journal=self.journal,
+            metrics=self.metrics,
+            budget=BodyBudget(settings.server.body_budget_bytes),
+            clock=time.time,
+            random=random.random,  # which channel comes first is no secret
+            new_id=lambda: request_id(time.time(), os.urandom(9)),
+            ready=self.problems,
+        )
+
+    def _compile(self) -> Snapshot:
+        """Read and compile what is enabled now; its ``version`` is the last change that it includes."""
+        with self.store.engine.connect() as connection:
+            rows = publish.load_snapshot_rows(connection, self.store.vault)
+        return compile_snapshot(
+            rows,
+            providers=PROVIDERS,
+            default_price=self.prices.cached,
+            aliases=ALIASES,
+            catalogue=frozenset(CATALOGUE) | self.prices.names(),
+            refused=lambda problem: self.journal.note("channel_left_out", problem=problem),
+        )
+
+    async def _follow(self) -> None:
+        """Read what any process has changed, every ``POLL_S``; a database that is away is tried again."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                changes = await asyncio.to_thread(self._changes)
+                if changes:
+                    await self.take(changes)
+                self._followed_at = time.monotonic()
+            except Exception as error:  # noqa: BLE001 (the next round tries again; /readyz tells when it lasts)
+                self.journal.note("follow_failed", error=f"{type(error).__name__}: {error}")
+
+    async def take(self, changes: list[publish.Change]) -> None:
+        """Apply changes: forget keys, recompile once for everything else."""
+        rebuild = False
+        for change in changes:
+            if change.kind == "key":
+                self.table.drop_key(int(change.id))
+            elif change.kind == "user":
+                self.table.drop_user(int(change.id))
+            else:
+                rebuild = True
+        self.sequence = max(c.seq for c in changes)
+        if rebuild and self.gateway is not None:
+            self.gateway.snapshot = await asyncio.to_thread(self._compile)
+
+    def _changes(self) -> list[publish.Change]:
+        with self.store.engine.connect() as connection:
+            return list(publish.changes_since(connection, self.sequence))
+
+
+def declared_of(settings: Settings) -> reconcile.Declared:
+    """The file's entries as the store takes them."""
+    named = {g.name for g in settings.groups}
+    implied = {name for c in settings.channels for name in c.groups if name not in named}
+    groups = [
+        reconcile.DeclaredGroup(
+            name=g.name, multiplier=g.multiplier, hold=g.hold, options={"vendor_prefixes": g.vendor_prefixes}
+        )
+        for g in settings.groups
+    ]
+    return reconcile.Declared(
+        # a group that only a channel names exists with the defaults: a small file needs no [[groups]]
+        groups=(*groups, *(reconcile.DeclaredGroup(name=name) for name in sorted(implied))),
+        channels=tuple(
+            reconcile.DeclaredChannel(**c.model_dump())
+            for c in settings.channels
+            if c.provider not in PLANNED
+        ),
+        prices=tuple(reconcile.DeclaredPrice(**p.served(), extra=p.unserved()) for p in settings.prices),
+        users=tuple(
+            reconcile.DeclaredUser(
+                **u.model_dump(exclude={"keys"}),
+                keys=tuple(reconcile.DeclaredKey(**k.model_dump()) for k in u.keys),
+            )
+            for u in settings.users
+        ),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Runtime]:
+    """A started runtime, stopped and its store closed at the end."""
+    store = await asyncio.to_thread(open_store, settings)
+    try:
+        journal = stderr_journal(settings.server.log_level)
+        runtime = Runtime(settings, store, journal)
+        try:
+            await runtime.start()
+            yield runtime
+        finally:
+            await runtime.stop()
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+async def _serve(settings: Settings, announce: Announce, ready: Callable[[str], None] | None = None) -> None:
+    async with running(settings) as runtime:
+        loop = asyncio.get_running_loop()
+        runtime.journal.attach(loop.call_later)
+        for warning in settings.warnings():
+            runtime.journal.note("warning", text=warning)
+        assert runtime.gateway is not None
+        try:
+            server = _listen(settings, Application(runtime.gateway))
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {settings.server.host}:{settings.server.port}: {error}"
+            ) from error
+        desk = AdminDesk(runtime.book, runtime.store.vault, reveal=settings.server.reveal_keys)
+        admin = await _open_desk(desk, settings, runtime.journal)
+        scheme = "https" if settings.server.tls_cert else "http"
+        url = f"{scheme}://{_shown(settings.server.host)}:{server.port}"
+        announce(f"dragoman {__version__} listening on {url}")
+        if ready is not None:
+            ready(url)
+        runtime.journal.note("listening", url=url, version=__version__, pid=os.getpid())
+        try:
+            await serve(server)
+        finally:
+            runtime.journal.note("stopped")
+            if admin is not None:
+                admin.close()
+
+
+def _listen(settings: Settings, application: Application) -> GatewayServer:
+    s = settings.server
+    limits = ServerLimits(
+        header_bytes=s.header_bytes,
+        header_timeout_s=s.header_timeout_s,
+        keep_alive_s=s.keep_alive_s,
+        connections=s.connections,
+        drain_s=s.drain_s,
+    )
+    return build_server(
+        application, host=s.host, port=s.port, limits=limits, tls_cert=s.tls_cert or None, tls_key=s.tls_key or None,
+        reuse_port=s.workers > 1,
+    )  # fmt: skip
+
+
+async def _open_desk(desk: AdminDesk, settings: Settings, journal: Journal) -> asyncio.Server | None:
+    """The admin socket. One process per data directory has it; without it only ``dragoman admin`` is missing."""
+    try:
+        return await listen(desk, Path(settings.server.data_dir))
+    except OSError as error:
+        journal.note("admin_socket_unavailable", error=str(error))
+        return None
+
+
+def _shown(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host)
+
+
+def run_server(settings: Settings, announce: Announce) -> None:
+    """Serve until told to stop. Raises StartError."""
+    uvloop.run(_serve(settings, announce))
+
+
+def run_demo(settings: Settings, data_dir: Path | None, announce: Announce) -> None:
+    """Serve with the simulated provider, one funded user and one key. Raises StartError."""
+    from dragoman.simulator.server import running as simulated
+
+    with contextlib.ExitStack() as stack:
+        directory = data_dir or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-demo-"))
+        )
+        vendor = stack.enter_context(simulated("127.0.0.1"))
+        demo, key = demo_settings(settings, directory, vendor)
+        uvloop.run(_serve(demo, announce, lambda url: announce(welcome(url, key))))
+
+
+DEMO_MODELS = (
+    (
+        "openai",
+        (
+            "gpt-5.4",
+            "gpt-4o-mini",
+            "gpt-3.5-turbo-instruct",
+            "text-embedding-3-large",
+            "omni-moderation-latest",
+        ),
+    ),
+    ("anthropic", ("claude-sonnet-4-6", "claude-haiku-4-5")),
+    ("gemini", ("gemini-3-pro", "gemini-2.5-flash", "gemini-embedding-001")),
+)
+
+
+def demo_settings(settings: Settings, data_dir: Path, vendor: str) -> tuple[Settings, str]:
+    """The demo's configuration and its key: channels to the simulated ``vendor`` and a user with ten dollars."""
+    from dragoman.config import ChannelEntry, GroupEntry, KeyEntry, PriceEntry, UserEntry
+
+    key = generate_key()
+    channels = tuple(
+        ChannelEntry(
+            name=f"simulated {provider}",
+            provider=provider,
+            base_url=vendor,
+            keys=("simulated",),
+            models=models,
+        )
+        for provider, models in DEMO_MODELS
+    )
+    user = UserEntry(username="demo", credit="10", keys=(KeyEntry(name="demo", key=key),))
+    update = {
+        "server": settings.server.model_copy(update={"data_dir": str(data_dir), "database_url": ""}),
+        "groups": (GroupEntry(name="default"),),
+        "channels": channels,
+        "prices": tuple(
+            PriceEntry(model=m, input="1", output="2")
+            for m in ("gpt-3.5-turbo-instruct", "gemini-embedding-001")
+        ),
+        "users": (user,),
+    }
+    return settings.model_copy(update=update), key
+
+
+def welcome(url: str, key: str) -> str:
+    """What the demo prints once it listens."""
+    body = '{"model": "gpt-5.4", "messages": [{"role": "user", "content": "Say hello"}]}'
+    models = ", ".join(m for _, names in DEMO_MODELS for m in names)
+    return f"""
+Base URL   {url}        (OpenAI clients: {url}/v1)
+Key        {key}
+User       demo, $10.00 of credit; nothing leaves this machine
+Models     {models}
+
+Try it:
+
+curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'
+
+Ctrl-C stops it."""
+
+
+def run_migrate(settings: Settings, progress: Announce) -> str:
+    """Bring the schema up to date; returns what was done. Raises StartError."""
+    store = None
+    try:
+        engine = open_engine(settings.server.database_url, settings.server.data_dir)
+        before = schema.schema_revision(engine)
+        progress(
+            f"database: {engine.url.render_as_string(hide_password=True)}, at revision {before or 'none'}"
+        )
+        engine.dispose()
+        store = open_store(settings)
+        after = schema.schema_revision(store.engine)
+    except (StoreBusy, StoreError) as error:
+        raise StartError(str(error)) from error
+    finally:
+        if store is not None:
+            store.close()
+    return (
+        f"already at revision {after}"
+        if before == after
+        else f"migrated from {before or 'nothing'} to {after}"
+    )
+
+
+def run_audit(settings: Settings) -> AuditReport:
+    """Recompute every balance. Reads beside a running server. Raises StartError."""
+    from dragoman.ledger.audit import audit
+
+    store = open_store(settings, exclusive=False)
+    try:
+        return audit(store.engine)
+    finally:
+        store.close()
+
+
+def run_admin(settings: Settings, command: str, arguments: Mapping[str, Any]) -> Any:
+    """Ask the running server, or open the database when there is none. Raises AdminError, StartError."""
+    try:
+        return ask(Path(settings.server.data_dir), command, dict(arguments))
+    except OSError:
+        return asyncio.run(_administer(settings, command, dict(arguments)))
+
+
+async def _administer(settings: Settings, command: str, arguments: dict[str, Any]) -> Any:
+    store = await asyncio.to_thread(open_store, settings)
+    book = Book(store.engine, lock=store.lock)
+    try:
+        await book.start()
+        desk = AdminDesk(book, store.vault, reveal=settings.server.reveal_keys)
+        return await desk.execute(command, arguments)
+    finally:
+        await book.close()
+        store.close()

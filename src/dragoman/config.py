@@ -1,0 +1,339 @@
+"""The configuration: ``dragoman.toml`` and ``DRAGOMAN_*`` in the environment, read once and frozen.
+
+Every limit of the gateway stands here with its default. A value ``env:NAME`` is taken from the environment. Unknown
+names and bad values stop the start with the file, the path of the entry and what would be accepted.
+Environment: ``DRAGOMAN_SERVER__PORT=4001`` sets ``[server] port`` and wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from decimal import Decimal, InvalidOperation
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+ENV_PREFIX = "DRAGOMAN_"
+SERVED_PRICES = ("model", "input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "per_request")
+KEY_PATTERN = r"^(sk|cr)-[A-Za-z0-9]{48}$"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says where and why, a line per problem."""
+
+
+def _decimal(value: str, places: int, what: str) -> str:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f'{what} must be a decimal number in quotes, like "2.50"') from None
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{what} must not be negative")
+    exponent = number.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > places:
+        raise ValueError(f"{what} has more than {places} decimal places")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{value!r} is not an address or a range like 10.0.0.0/8") from None
+    return value
+
+
+Multiplier = Annotated[str, AfterValidator(lambda v: _decimal(v, 6, "a multiplier"))]
+Usd = Annotated[str, AfterValidator(lambda v: _decimal(v, 9, "an amount in USD"))]
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class Section(BaseModel):
+    """Frozen, and unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """``[server]``: where to listen, where the data is, and every limit of the front door and of the upstream client."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(4000, ge=0, le=65535)
+    tls_cert: str = ""
+    tls_key: str = ""
+    data_dir: str = "data"
+    database_url: str = ""
+    valkey_url: str = ""
+    public_url: str = ""
+    media_url: str = ""
+    api_only_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
+    workers: int = Field(1, ge=1, le=64)
+    strict_paths: bool = False
+    metrics_allow: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
+    reveal_keys: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # limits of the front door
+    header_bytes: int = Field(65_536, ge=1024)
+    header_timeout_s: float = Field(15, gt=0)
+    body_bytes: int = Field(100_000_000, ge=1024)
+    upload_bytes: int = Field(1_000_000_000, ge=1024)
+    body_budget_bytes: int = Field(1_073_741_824, ge=1024)
+    body_wait_s: float = Field(30, ge=0)
+    body_idle_timeout_s: float = Field(30, gt=0)
+    keep_alive_s: int = Field(75, ge=1)
+    connections: int = Field(20_000, ge=1)
+    drain_s: float = Field(30, ge=0)
+    # limits towards upstreams
+    connect_timeout_s: float = Field(10, gt=0)
+    first_byte_timeout_s: float = Field(600, gt=0)
+    idle_timeout_s: float = Field(300, gt=0)
+    total_timeout_s: float = Field(3600, gt=0)
+    attempts: int = Field(3, ge=1, le=20)
+    connections_per_origin: int = Field(4096, ge=1)
+    answer_bytes: int = Field(200_000_000, ge=1024)
+    # money and records
+    hold_output_tokens: int = Field(8192, ge=1)
+    max_output_tokens: int = Field(200_000, ge=1)
+    detail_days: int = Field(30, ge=1)
+    key_cache: int = Field(100_000, ge=1)
+    count_tokens_concurrency: int = Field(4, ge=1)
+
+
+class GroupEntry(Section):
+    """``[[groups]]``: a user tier and the pool of channels that serves it."""
+
+    name: str = Field(min_length=1, max_length=64)
+    multiplier: Multiplier = "1.0"
+    hold: Literal["expected", "strict"] = "expected"
+    vendor_prefixes: bool = False
+
+
+class ChannelEntry(Section):
+    """``[[channels]]``: a provider, its credentials, and the models it serves to which groups."""
+
+    name: str = Field(min_length=1, max_length=64)
+    provider: str
+    base_url: str = ""
+    keys: tuple[str, ...] = ()
+    models: tuple[str, ...] = Field(min_length=1)
+    groups: tuple[str, ...] = ("default",)
+    dialects: tuple[str, ...] = ()
+    model_map: dict[str, str] = {}
+    priority: int = 0
+    weight: int = Field(1, ge=0)
+    proxy: str = ""
+    headers: dict[str, str] = {}
+    drop_params: tuple[str, ...] = ()
+    cost_multiplier: Multiplier = "1.0"
+    options: dict[str, str] = {}
+    label: str = ""
+
+
+class Tools(BaseModel):
+    """Prices per use of a vendor's tool; names are free."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class PriceEntry(Section):
+    """``[[prices]]``: USD decimal strings; token prices are per million tokens."""
+
+    model: str = Field(min_length=1)
+    input: Usd | None = None
+    cached_input: Usd | None = None
+    cache_write_5m: Usd | None = None
+    cache_write_1h: Usd | None = None
+    output: Usd | None = None
+    reasoning: Usd | None = None
+    per_request: Usd | None = None
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
+    audio_cached: Usd | None = None
+    image_input: Usd | None = None
+    image_output: Usd | None = None
+    image_cached: Usd | None = None
+    per_image: Usd | None = None
+    per_second: Usd | None = None
+    per_1k_chars: Usd | None = None
+    tools: Tools | None = None
+    tiers: list[dict[str, Any]] | None = None
+
+    def served(self) -> dict[str, str | None]:
+        """The members that this build charges."""
+        return {name: getattr(self, name) for name in SERVED_PRICES}
+
+    def unserved(self) -> dict[str, Any]:
+        """The members that are stored for later builds."""
+        found = {n: v for n, v in self if v is not None and n not in SERVED_PRICES}
+        return {n: v.model_dump() if isinstance(v, BaseModel) else v for n, v in found.items()}
+
+
+class KeyEntry(Section):
+    """``[[users.keys]]``: a key of the user above it."""
+
+    name: str = Field(min_length=1, max_length=64)
+    key: str = Field(pattern=KEY_PATTERN)
+    models: tuple[str, ...] | None = None
+    limit: Usd | None = None
+    expires: int | None = None
+    allow_ips: tuple[Network, ...] = ()
+    group: str = ""
+
+
+class UserEntry(Section):
+    """``[[users]]``: an account with a wallet."""
+
+    username: str = Field(min_length=1, max_length=64)
+    password: str = ""
+    role: Literal["user", "admin", "root"] = "user"
+    group: str = "default"
+    credit: Usd = "0"
+    access_token: str = ""
+    keys: tuple[KeyEntry, ...] = ()
+
+
+class Egress(Section):
+    """``[egress]``: exceptions to the refusal of private addresses for URLs that users supply."""
+
+    allow: tuple[Network, ...] = ()
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    server: Server = Server()
+    groups: tuple[GroupEntry, ...] = ()
+    channels: tuple[ChannelEntry, ...] = ()
+    prices: tuple[PriceEntry, ...] = ()
+    users: tuple[UserEntry, ...] = ()
+    egress: Egress = Egress()
+    source: str = ""
+
+    def warnings(self) -> list[str]:
+        """Entries that are accepted and not served by this build."""
+        notes = [
+            f"prices[{i}] ({p.model}): {', '.join(sorted(later))} is stored but not charged by this build"
+            for i, p in enumerate(self.prices)
+            if (later := p.unserved())
+        ]
+        if self.server.valkey_url:
+            notes.append("server.valkey_url is accepted but not used by this build")
+        return notes
+
+
+def load(path: str | os.PathLike[str] | None, environ: dict[str, str] | None = None) -> Settings:
+    """Read the configuration. ``path`` None: ``dragoman.toml`` in the working directory when it is there.
+
+    Raises ConfigError with every problem found, each with the file and the path of the entry.
+    """
+    env = dict(os.environ) if environ is None else environ
+    file = Path(path) if path is not None else Path("dragoman.toml")
+    data: dict[str, Any] = {}
+    if path is not None or file.exists():
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{file}: no such file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise ConfigError(f"{file}: {error}") from None
+    problems: list[str] = []
+    data = _expand(data, env, "", problems)
+    _overlay(data, env)
+    source = str(file) if data else "(defaults)"
+    if problems:
+        raise ConfigError("\n".join(f"{source}: {p}" for p in problems))
+    data["source"] = str(file.resolve()) if path is not None or file.exists() else ""
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{source}: {line}" for line in _explain(error))) from None
+    _cross_check(settings, source)
+    return settings
+
+
+def _expand(value: Any, env: dict[str, str], where: str, problems: list[str]) -> Any:
+    """Replace ``env:NAME`` strings, at any depth."""
+    if isinstance(value, dict):
+        return {k: _expand(v, env, f"{where}.{k}" if where else k, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, env, f"{where}[{i}]", problems) for i, v in enumerate(value)]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value[4:]
+        if name not in env:
+            problems.append(f"{where}: the environment variable {name} is not set")
+            return value
+        return env[name]
+    return value
+
+
+def _overlay(data: dict[str, Any], env: dict[str, str]) -> None:
+    """``DRAGOMAN_SERVER__PORT`` and the like; lists are comma-separated."""
+    for name, value in env.items():
+        if not name.startswith(ENV_PREFIX + "SERVER__"):
+            continue
+        field = name[len(ENV_PREFIX) + len("SERVER__") :].lower()
+        info = Server.model_fields.get(field)
+        is_list = (
+            info is not None
+            and info.annotation not in (str, int, float, bool)
+            and "tuple" in str(info.annotation)
+        )
+        data.setdefault("server", {})[field] = [v for v in value.split(",") if v] if is_list else value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        where = ""
+        for part in problem["loc"]:
+            where += f"[{part}]" if isinstance(part, int) else (f".{part}" if where else str(part))
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown name; accepted here: {', '.join(_accepted(problem['loc']))}")
+        else:
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _accepted(loc: tuple[int | str, ...]) -> list[str]:
+    """The field names of the section that holds ``loc``'s last element."""
+    section: type[BaseModel] = Settings
+    for part in loc[:-1]:
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_of(section.model_fields[part].annotation) or section
+    return sorted(n for n in section.model_fields if n != "source")
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _section_of(a))), None)
+
+
+def _cross_check(settings: Settings, source: str) -> None:
+    problems: list[str] = []
+    for kind, names in (
+        ("groups", [g.name for g in settings.groups]),
+        ("channels", [c.name for c in settings.channels]),
+        ("prices", [p.model for p in settings.prices]),
+        ("users", [u.username for u in settings.users]),
+        ("users.keys", [k.key for u in settings.users for k in u.keys]),
+    ):
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                shown = name[:6] + "…" if kind == "users.keys" else name
+                problems.append(f"{kind}[{i}]: {shown} stands twice")
+    server = settings.server
+    if bool(server.tls_cert) != bool(server.tls_key):
+        problems.append("server: tls_cert and tls_key are needed together")
+    if server.workers > 1 and not server.database_url.startswith("postgresql"):
+        problems.append(
+            "server.workers: more than one process needs a PostgreSQL database_url; SQLite serves exactly one"
+        )
+    if server.database_url and not server.database_url.startswith(("postgresql", "sqlite")):
+        problems.append('server.database_url: "" (SQLite in data_dir) or "postgresql://…"')
+    if problems:
+        raise ConfigError("\n".join(f"{source}: {p}" for p in problems))

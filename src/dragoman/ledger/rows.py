@@ -1,0 +1,132 @@
+"""What the ledger's values look like as rows: tuples in the order of the column lists here.
+
+Text from outside is cut to a length and cleaned of what PostgreSQL refuses (NUL, lone surrogates): a strange header
+must never be the reason why a charge cannot be written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dragoman.ledger.core import UNIT, LogEntry, OpenHold, Transfer
+
+HOLD_COLUMNS = (
+    "id",
+    "wallet_id",
+    "key_account_id",
+    "user_id",
+    "amount",
+    "lease_id",
+    "deadline",
+    "created_at",
+)
+TRANSFER_COLUMNS = (
+    "id",
+    "kind",
+    "debit_id",
+    "credit_id",
+    "key_account_id",
+    "amount",
+    "held",
+    "log_at",
+    "ref",
+    "created_at",
+)
+LOG_COLUMNS = (
+    "request_id",
+    "created_at",
+    "user_id",
+    "key_id",
+    "kind",
+    "model_asked",
+    "model",
+    "channel_id",
+    "grp",
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "quota",
+    "nanos",
+    "latency_ms",
+    "first_byte_ms",
+    "stream",
+    "client_ip",
+    "client",
+    "method",
+    "path",
+    "status",
+    "estimated",
+)
+DETAIL_COLUMNS = ("created_at", "request_id", "detail")
+
+_NAME, _PATH, _NOTE, _MS = 200, 200, 200, 2**31 - 1
+
+
+def clean(text: str, limit: int) -> str:
+    """``text`` cut to ``limit`` characters, storable everywhere."""
+    if len(text) > limit:
+        text = text[:limit]
+    if "\0" in text:
+        text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def hold_row(h: OpenHold) -> tuple[Any, ...]:
+    """A row of ``holds``."""
+    return (h.id, h.wallet_id, h.key_account_id, h.user_id, h.amount, h.lease_id, h.deadline, h.created_at)
+
+
+def transfer_row(t: Transfer) -> tuple[Any, ...]:
+    """A row of ``transfers``."""
+    ref = t.ref if t.ref is None else clean(t.ref, _NOTE)
+    return (
+        t.id,
+        t.kind,
+        t.debit_id,
+        t.credit_id,
+        t.key_account_id,
+        t.amount,
+        t.held,
+        t.log_at,
+        ref,
+        t.created_at,
+    )
+
+
+def log_row(entry: LogEntry) -> tuple[Any, ...]:
+    """A row of ``call_logs``: what was charged comes from the ledger, the rest from the record."""
+    r = entry.record
+    return (
+        entry.id,
+        r.created_at,
+        r.user_id,
+        r.key_id,
+        r.kind,
+        clean(r.model_asked, _NAME) if r.model_asked != r.model else None,
+        clean(r.model, _NAME),
+        r.channel_id,
+        clean(r.group, _NAME),
+        r.input_tokens,
+        r.cached_tokens,
+        r.cache_write_tokens,
+        r.output_tokens,
+        r.reasoning_tokens,
+        entry.nanos // UNIT,
+        entry.nanos,
+        min(r.latency_ms, _MS),
+        r.first_byte_ms,
+        r.stream,
+        clean(r.client_ip, 45),
+        clean(r.client, 64),
+        clean(r.method, 16),
+        clean(r.path, _PATH),
+        r.status,
+        r.estimated,
+    )
+
+
+def detail_row(entry: LogEntry) -> tuple[Any, ...]:
+    """A row of ``call_details``; the entry's record must have a detail."""
+    return (entry.record.created_at, entry.id, entry.record.detail)

@@ -1,0 +1,342 @@
+"""The life of one request. All control flow is here; what it calls is straight-line.
+
+    call → plan (model, channels, price, ceiling) → hold → attempts → lane → outcome → post | void, log row, metrics
+
+Order of refusals (decisions 5): key, group, model and protocol come before the balance, which is the hold itself. The
+hold is resolved in a ``finally``: whatever happens to the client, the upstream or this task, the call is settled once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+import msgspec
+
+from dragoman.core import faults
+from dragoman.core.faults import Fault
+from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
+from dragoman.dialects import DIALECTS
+from dragoman.ledger.core import CallRecord, Hold, Post, Refused, Void
+from dragoman.ledger.writer import LedgerUnavailable
+from dragoman.relay.attempt import Refusal, attempt_all
+from dragoman.relay.bodies import Body
+from dragoman.relay.gateway import Gateway
+from dragoman.relay.lanes import Meter, Send, relay
+from dragoman.relay.replies import send_fault, send_refusal
+from dragoman.relay.settle import Settlement, settle
+from dragoman.routing import select
+from dragoman.routing.plan import Attempt, Call, Candidate, Outcome, Plan
+from dragoman.store.records import VendorId
+
+FREE = frozenset(
+    {
+        "count_tokens",
+        "gemini_count",
+        "responses_get",
+        "responses_delete",
+        "responses_cancel",
+        "responses_input_items",
+    }
+)
+STORED = {"responses_get", "responses_delete", "responses_cancel", "responses_input_items"}
+CONSUMPTION, ERROR = 2, 5
+_FREE_PRICE = Price(version="free")
+
+
+async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: float) -> None:
+    """Serve one admitted call to its end. Never raises: every failure is told to the client and written down."""
+    meter = Meter(DIALECTS[call.dialect].tap(), started)
+    attempts: tuple[Attempt, ...] = ()
+    plan: Plan | None = None
+    held, answered, gone = False, False, False
+    fault: Fault | None = None
+    overhead_s: float | None = None
+    try:
+        owner = await _foreign(gateway, call, body)
+        plan = await make_plan(gateway, call, len(body.data), owner)
+        if call.operation not in FREE:
+            await _hold(gateway, call, plan)
+            held = True
+        overhead_s = perf_counter() - started
+        answer = await attempt_all(gateway, call, body.data, plan.candidates)
+        attempts = answer.attempts
+        if isinstance(answer, Refusal):
+            fault = answer.fault
+            await send_refusal(send, call, answer)
+            return
+        body_bytes = len(body.data)
+        body.release()
+        body.data = b""  # an open stream must not hold its request
+        answered = True
+        await relay(gateway, call, answer.candidate, answer.response, meter, send)
+        if call.operation == "responses_delete":
+            await gateway.owners.forget("response", call.resource_id)
+    except Fault as raised:
+        fault = raised
+        await send_fault(send, call.dialect, raised, call.request_id)
+    except asyncio.CancelledError:
+        gone = True
+    except Exception as error:  # noqa: BLE001 (our own failure: told as one, named in the journal)
+        fault = Fault(500, "internal_error", "internal error", type="server_error", owner="gateway")
+        gateway.journal.note(
+            "internal_error", request_id=call.request_id, error=f"{type(error).__name__}: {error}"
+        )
+        if not meter.delivered:
+            await send_fault(send, call.dialect, fault, call.request_id)
+    finally:
+        size = body_bytes if answered else len(body.data)
+        body.release()
+        outcome = _outcome(meter, fault, gone, attempts)
+        _settle(gateway, call, plan, held, outcome, size, fault, overhead_s)
+
+
+async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: VendorId | None) -> Plan:
+    """Candidates, price and ceiling of a call. Raises Fault; nothing has been sent or held."""
+    snapshot = gateway.snapshot
+    group = snapshot.groups[call.group]
+    if call.operation in STORED:
+        assert owner is not None
+        return Plan(_sticky(gateway, call, owner), _FREE_PRICE, 1, 0)
+    channels = select.eligible(
+        snapshot,
+        group=call.group,
+        model=call.model,
+        operation=call.operation,
+        vendor=call.vendor,
+        pinned=call.pinned_channel,
+    )
+    price = _FREE_PRICE if call.operation in FREE else snapshot.price(call.model)
+    if price is None:
+        price = await gateway.prices.find(call.model, call.started_at)
+    if price is None:
+        raise faults.price_missing(call.model)
+    candidates = select.order(channels, gateway.random) if owner is None else _sticky(gateway, call, owner)
+    limits = gateway.limits
+    hold = hold_ceiling(
+        price,
+        body_bytes=body_bytes,
+        max_output=call.max_output,
+        strict=group.strict,
+        hold_output_tokens=limits.hold_output_tokens,
+        max_output_limit=limits.max_output_tokens,
+        multiplier_micros=group.multiplier_micros,
+        choices=call.choices,
+    )
+    return Plan(candidates, price, group.multiplier_micros, hold)
+
+
+def _sticky(gateway: Gateway, call: Call, owner: VendorId) -> tuple[Candidate, ...]:
+    """State lives with one credential of one channel: no other can continue it."""
+    channel = gateway.snapshot.channels.get(owner.channel_id)
+    if (
+        channel is None
+        or call.operation not in channel.operations
+        or owner.credential >= max(1, len(channel.credentials))
+    ):
+        raise faults.model_unavailable(call.model or "of this response")
+    return (Candidate(channel, owner.credential),)
+
+
+async def _foreign(gateway: Gateway, call: Call, body: Body) -> VendorId | None:
+    """Vendor-side ids that the request names must be the caller's own: unknown or foreign → 404, nothing is sent."""
+    ids = (
+        [("response", call.resource_id)]
+        if call.operation in STORED
+        else DIALECTS[call.dialect].foreign_ids(body.data)
+    )
+    found: VendorId | None = None
+    for kind, external_id in ids:
+        owner = await gateway.owners.find(kind, external_id)
+        if owner is None or owner.user_id != call.key.user_id:
+            raise Fault(404, "not_found", f"{kind.replace('_', ' ')} '{external_id}' not found")
+        found = found or owner
+    return found
+
+
+async def _hold(gateway: Gateway, call: Call, plan: Plan) -> None:
+    command = Hold(
+        id=call.request_id,
+        wallet_id=call.key.wallet_id,
+        key_account_id=call.key.key_account_id,
+        amount=plan.hold_nanos,
+        user_id=call.key.user_id,
+        now=call.started_at,
+    )
+    try:
+        result = await gateway.book.hold(command)
+    except LedgerUnavailable as error:
+        raise faults.overloaded(1) from error
+    if isinstance(result, Refused):
+        what = "account balance" if result.reason == "wallet" else "key quota"
+        raise faults.insufficient_quota(
+            f"the {what} (${nanos_to_usd(result.available)}) does not cover this request, "
+            f"which may cost up to ${nanos_to_usd(plan.hold_nanos)}; it does not reset by itself"
+        )
+
+
+def _outcome(meter: Meter, fault: Fault | None, gone: bool, attempts: tuple[Attempt, ...]) -> Outcome:
+    tap = meter.tap
+    if fault is not None:
+        result = "failed"
+    elif gone:
+        result = "client_gone"
+    elif meter.error:
+        result = "cut"
+    else:
+        result = "failed" if tap.failed else "done"
+    return Outcome(
+        result=result,  # type: ignore[arg-type]
+        status=fault.status if fault is not None else (499 if gone and not meter.status else meter.status),
+        usage=tap.usage,
+        output_bytes=tap.output_bytes,
+        delivered=meter.delivered,
+        first_byte_ms=meter.first_byte_ms,
+        attempts=attempts,
+        error=meter.error or (fault.message if fault is not None else ""),
+    )
+
+
+def _settle(
+    gateway: Gateway,
+    call: Call,
+    plan: Plan | None,
+    held: bool,
+    outcome: Outcome,
+    body_bytes: int,
+    fault: Fault | None,
+    overhead_s: float | None,
+) -> None:
+    """Post or void, the log row with it, then metrics and the journal line. Synchronous: cannot be cancelled."""
+    settlement: Settlement | None = None
+    if held and plan is not None:
+        settlement = settle(
+            outcome,
+            operation=call.operation,
+            price=plan.price,
+            multiplier_micros=plan.multiplier_micros,
+            body_bytes=body_bytes,
+            max_output=call.max_output,
+        )
+    latency_s = gateway.clock() - call.started_at
+    record = _record(call, outcome, settlement, latency_s)
+    if held:
+        charge = settlement.charge if settlement is not None else None
+        if charge is not None:
+            gateway.book.post(
+                Post(id=call.request_id, amount=charge.nanos, record=record, now=gateway.clock())
+            )
+        else:
+            gateway.book.void(
+                Void(id=call.request_id, reason=outcome.error[:200], record=record, now=gateway.clock())
+            )
+    elif call.operation not in FREE:
+        gateway.book.log(record)
+    _observe(gateway, call, outcome, settlement, record, fault, latency_s, overhead_s)
+
+
+def _record(call: Call, outcome: Outcome, settlement: Settlement | None, latency_s: float) -> CallRecord:
+    usage = settlement.usage if settlement is not None else None
+    charge = settlement.charge if settlement is not None else None
+    detail: dict[str, object] = {
+        "attempts": [msgspec.to_builtins(a) for a in outcome.attempts],
+        "result": outcome.result,
+    }
+    if charge is not None:
+        detail["lines"] = [msgspec.to_builtins(line) for line in charge.lines]
+        detail["multiplier_micros"] = charge.multiplier_micros
+    if outcome.error:
+        detail["error"] = faults.redact(outcome.error)[:500]
+    if call.original_path != call.path:
+        detail["original_path"] = call.original_path[:300]
+    return CallRecord(
+        request_id=call.request_id,
+        created_at=int(call.started_at),
+        user_id=call.key.user_id,
+        key_id=call.key.id,
+        model_asked=call.model_asked[:200],
+        model=call.model[:200],
+        channel_id=outcome.attempts[-1].channel_id if outcome.attempts else None,
+        group=call.group,
+        kind=CONSUMPTION if outcome.status < 400 and outcome.status else ERROR,
+        input_tokens=usage.prompt if usage else 0,
+        cached_tokens=usage.cached_input if usage else 0,
+        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h if usage else 0,
+        output_tokens=usage.output if usage else 0,
+        reasoning_tokens=usage.reasoning if usage else 0,
+        quota=charge.quota if charge else 0,
+        nanos=charge.nanos if charge else 0,
+        latency_ms=int(latency_s * 1000),
+        first_byte_ms=outcome.first_byte_ms,
+        stream=call.stream,
+        client_ip=call.client_ip,
+        client=call.client,
+        method=call.method,
+        path=call.path[:200],
+        status=outcome.status,
+        estimated=bool(usage and usage.estimated),
+        detail=msgspec.json.encode(detail),
+    )
+
+
+def _observe(
+    gateway: Gateway,
+    call: Call,
+    outcome: Outcome,
+    settlement: Settlement | None,
+    record: CallRecord,
+    fault: Fault | None,
+    latency_s: float,
+    overhead_s: float | None,
+) -> None:
+    metrics = gateway.metrics
+    owner = (
+        fault.owner
+        if fault is not None
+        else {"done": "", "client_gone": "client"}.get(outcome.result, "upstream")
+    )
+    metrics.finished(
+        call.operation,
+        outcome.status,
+        owner=owner,
+        first_byte_s=outcome.first_byte_ms / 1000 if outcome.first_byte_ms else None,
+        overhead_s=overhead_s,
+    )
+    if settlement is not None and settlement.charge is not None:
+        u = settlement.usage
+        metrics.used(
+            {
+                "input": u.input,
+                "cached_input": u.cached_input,
+                "cache_write": u.cache_write_5m + u.cache_write_1h,
+                "output": u.output,
+                "reasoning": u.reasoning,
+            },
+            settlement.charge.quota,
+        )
+    gateway.journal.call(
+        {
+            "request_id": call.request_id,
+            "operation": call.operation,
+            "user": call.key.username,
+            "key": call.key.name,
+            "group": call.group,
+            "model": call.model,
+            "asked": call.model_asked,
+            "channel": record.channel_id,
+            "status": outcome.status,
+            "result": outcome.result,
+            "stream": call.stream,
+            "latency_ms": record.latency_ms,
+            "first_byte_ms": record.first_byte_ms,
+            "input_tokens": record.input_tokens,
+            "output_tokens": record.output_tokens,
+            "quota": record.quota,
+            "estimated": record.estimated,
+            "attempts": len(outcome.attempts),
+            "client": call.client,
+            "ip": call.client_ip,
+            "path": call.path,
+            "error": outcome.error,
+        }
+    )

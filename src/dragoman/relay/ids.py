@@ -1,0 +1,20 @@
+"""Request ids: ``req_`` and 24 characters of ``a-z2-7``, sortable by time, unguessable.
+
+The first ten are the unix time in milliseconds, the other fourteen (70 bits) are random. A request's id is also the id
+of its hold, and comes back in ``x-request-id``.
+"""
+
+from __future__ import annotations
+
+_ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"  # ascending in ASCII, so that text order is time order
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+
+
+def request_id(now: float, entropy: bytes) -> str:
+    """An id for ``now`` (unix seconds) with 9 bytes of ``entropy``."""
+    number = (int(now * 1000) << 70) | (int.from_bytes(entropy, "big") & ((1 << 70) - 1))
+    pairs = [""] * 12
+    for i in range(11, -1, -1):
+        pairs[i] = _PAIRS[number & 1023]
+        number >>= 10
+    return "req_" + "".join(pairs)

@@ -1,0 +1,219 @@
+"""The relay lane: the answer's bytes on their way to the client, with the usage tap listening.
+
+Frames leave in the moment they are whole, byte for byte as they came. Two things may change a frame: the ``model``
+member when a channel maps the name, and the usage-only frame that exists because the gateway asked for it (it is left
+out when the client did not). Vendor-side ids are recorded before the frame that carries them leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from dragoman.core.envelope import edit_path
+from dragoman.core.faults import Fault, upstream_garbage
+from dragoman.core.framing import EventStreamDecoder, JsonArraySplitter, SseSplitter, sse_parts
+from dragoman.dialects import DIALECTS
+from dragoman.dialects.base import Tap
+from dragoman.providers.shapes import bedrock_frames
+from dragoman.relay.gateway import Gateway
+from dragoman.relay.identity import returnable
+from dragoman.routing.plan import Call, Candidate
+from dragoman.store.records import VendorId
+from dragoman.upstream.client import Response, UpstreamError
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+STREAMS = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+
+_check_json = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_MODEL_PATHS = {
+    "openai_chat": (("model",),),
+    "plain": (("model",),),
+    "openai_responses": (("response", "model"), ("model",)),
+    "anthropic": (("message", "model"), ("model",)),
+}
+
+
+class Meter:
+    """What has been seen of one answer so far; it survives a cancellation, so that the flow can settle."""
+
+    def __init__(self, tap: Tap, started: float) -> None:
+        self.tap = tap
+        self.started = started  # perf_counter seconds
+        self.status = 0
+        self.delivered = False
+        self.first_byte_ms = 0
+        self.error = ""
+
+    def first_byte(self) -> None:
+        """Called when the first byte of the answer goes to the client."""
+        if not self.first_byte_ms:
+            self.first_byte_ms = max(1, int((perf_counter() - self.started) * 1000))
+
+
+def answer_headers(call: Call, response: Response) -> Headers:
+    """The vendor's headers that come back, and ours."""
+    request_id = call.request_id.encode()
+    return [
+        *returnable(response.headers),
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+        (b"x-content-type-options", b"nosniff"),
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-expose-headers", b"*"),
+    ]
+
+
+async def relay(
+    gateway: Gateway, call: Call, candidate: Candidate, response: Response, meter: Meter, send: Send
+) -> None:
+    """Carry the answer to the client. Raises Fault before the first byte; afterwards a failure is told in the stream.
+
+    Sets ``meter.error`` when the upstream broke off. Always leaves ``response`` closed.
+    """
+    try:
+        kind = _header(response.headers, b"content-type").partition(b";")[0].strip().lower()
+        if kind in STREAMS or (call.operation == "gemini_stream" and kind == b"application/json"):
+            await _stream(gateway, call, candidate, response, meter, send, kind)
+        else:
+            await _whole(gateway, call, candidate, response, meter, send)
+    finally:
+        response.close()
+
+
+async def _whole(
+    gateway: Gateway, call: Call, candidate: Candidate, response: Response, meter: Meter, send: Send
+) -> None:
+    try:
+        data = await response.read(gateway.limits.answer_bytes)
+    except UpstreamError as error:
+        raise upstream_garbage() from error
+    if data or response.status != 204:
+        try:
+            _check_json(data)
+        except msgspec.DecodeError:
+            raise upstream_garbage() from None
+    tap = meter.tap
+    tap.body(data)
+    if tap.ids:
+        await _own(gateway, call, candidate, tap.ids)
+    meter.delivered, meter.status = True, response.status
+    if call.model in candidate.channel.model_map:
+        data = _rename(data, call)
+    meter.first_byte()
+    headers = answer_headers(call, response)
+    headers.append((b"content-length", b"%d" % len(data)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+async def _stream(
+    gateway: Gateway,
+    call: Call,
+    candidate: Candidate,
+    response: Response,
+    meter: Meter,
+    send: Send,
+    kind: bytes,
+) -> None:
+    array = kind == b"application/json"
+    frames = _Frames(call, candidate, meter.tap, kind)
+    headers = answer_headers(call, response)
+    if kind == b"application/vnd.amazon.eventstream":
+        headers = [h for h in headers if h[0] != b"content-type"] + [
+            (b"content-type", b"text/event-stream; charset=utf-8")
+        ]
+    if not array:
+        headers.append((b"x-accel-buffering", b"no"))
+    meter.status = response.status
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    gateway.metrics.open_streams.inc()
+    owned = 0
+    try:
+        while (chunk := await response.chunk()) is not None:
+            out = frames.feed(chunk)
+            if len(meter.tap.ids) != owned:
+                await _own(gateway, call, candidate, meter.tap.ids[owned:])
+                owned = len(meter.tap.ids)
+            if out:
+                meter.delivered = True
+                meter.first_byte()
+                await send({"type": "http.response.body", "body": out, "more_body": True})
+        tail = frames.finish()
+        cut = not meter.tap.complete and not meter.tap.failed
+        if cut:
+            meter.error = "the upstream ended the stream before its end"
+    except (UpstreamError, ValueError) as error:
+        cut, tail = True, b""
+        meter.error = f"the upstream broke off the stream ({error})"
+    finally:
+        gateway.metrics.open_streams.dec()
+    if cut:
+        fault = Fault(502, "upstream_cut", meter.error, type="server_error", owner="upstream")
+        tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point(array=array))
+    await send({"type": "http.response.body", "body": tail})
+
+
+class _Frames:
+    """Chunks in, whole frames out, the tap in between."""
+
+    def __init__(self, call: Call, candidate: Candidate, tap: Tap, kind: bytes) -> None:
+        self._call, self._tap = call, tap
+        self._renamed = call.model in candidate.channel.model_map
+        # the frame is there because we asked for it, unless the vendor sends it unasked
+        self._drop_usage = not call.include_usage and candidate.channel.endpoint.provider.stream_usage
+        self._array = kind == b"application/json"
+        self._events = EventStreamDecoder() if kind == b"application/vnd.amazon.eventstream" else None
+        self._splitter = JsonArraySplitter() if self._array else SseSplitter()
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._events is not None:
+            chunk = b"".join(bedrock_frames(m) for m in self._events.feed(chunk))
+        frames = self._splitter.feed(chunk)
+        if len(frames) == 1:
+            return self._pass(frames[0])
+        return b"".join([self._pass(f) for f in frames])
+
+    def finish(self) -> bytes:
+        """The bytes after the last whole frame (a vendor may end without a blank line)."""
+        tail = self._splitter.finish()
+        return self._pass(tail) if tail else b""
+
+    def _pass(self, frame: bytes) -> bytes:
+        if self._array:
+            data = JsonArraySplitter.element(frame)
+            if data:
+                self._tap.frame(data)
+            return frame
+        event, data = sse_parts(frame)
+        if not data:
+            return frame
+        self._tap.frame(data, event)
+        if self._drop_usage and self._tap.usage_only(data):
+            return b""
+        if self._renamed and b'"model"' in data:
+            return frame.replace(data, _rename(data, self._call), 1)
+        return frame
+
+
+def _rename(data: bytes, call: Call) -> bytes:
+    """Put the name the client knows where the vendor wrote its own."""
+    raw = msgspec.json.encode(call.model)
+    for path in _MODEL_PATHS.get(call.dialect, ()):
+        data = edit_path(data, path, raw)
+    return data
+
+
+async def _own(gateway: Gateway, call: Call, candidate: Candidate, ids: Sequence[tuple[str, str]]) -> None:
+    await gateway.owners.remember(
+        list(ids), VendorId(call.key.user_id, candidate.channel.id, candidate.credential)
+    )
+
+
+def _header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+    return next((v for n, v in headers if n == name), b"")

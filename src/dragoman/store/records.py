@@ -1,0 +1,214 @@
+"""Records: the call log as readers see it, the register of vendor-side ids, and the housekeeping of both.
+
+Rows of ``call_logs`` are written by the ledger, in the transaction that moves the money.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dragoman.store.engine import PARTITION_LOCK, advisory_lock, is_sqlite
+from dragoman.store.tables import PARTITIONED, call_details, call_logs, changes, meta, vendor_ids
+
+MONTHS_AHEAD = 3
+# The audit compares transfers with log rows from this time on (unix seconds); older log rows have been dropped.
+LOGS_KEPT_SINCE = "logs_kept_since"
+
+
+class CallFilter(Struct, frozen=True, kw_only=True):
+    """Which calls. Empty members do not filter; times are unix seconds, both ends included; ``model`` may hold ``%``."""
+
+    user_id: int | None = None
+    key_ids: Sequence[int] | None = None
+    kind: int = 0
+    model: str = ""
+    group: str = ""
+    request_id: str = ""
+    start: int | None = None
+    end: int | None = None
+
+
+def _matching(query: Select[Any], f: CallFilter) -> Select[Any]:
+    c = call_logs.c
+    conditions = [
+        (f.user_id is not None, c.user_id == f.user_id),
+        (bool(f.kind), c.kind == f.kind),
+        (bool(f.model), c.model.like(f.model) if "%" in f.model else c.model == f.model),
+        (bool(f.group), c.grp == f.group),
+        (bool(f.request_id), c.request_id == f.request_id),
+        (f.start is not None, c.created_at >= f.start),
+        (f.end is not None, c.created_at <= f.end),
+    ]
+    for wanted, condition in conditions:
+        if wanted:
+            query = query.where(condition)
+    return query if f.key_ids is None else query.where(c.key_id.in_(f.key_ids))
+
+
+def list_calls(connection: Connection, f: CallFilter, *, limit: int, offset: int = 0) -> Sequence[Row[Any]]:
+    """Log rows, newest first. ``model_asked`` is None where it equals ``model``."""
+    query = _matching(select(call_logs), f)
+    query = (
+        query.order_by(call_logs.c.created_at.desc(), call_logs.c.request_id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    return connection.execute(query).all()
+
+
+def count_calls(connection: Connection, f: CallFilter) -> int:
+    """How many rows ``list_calls`` would return without a limit."""
+    return connection.execute(_matching(select(func.count()).select_from(call_logs), f)).scalar_one()
+
+
+def sum_quota(connection: Connection, f: CallFilter) -> int:
+    """The quota units of all matching rows; 0 when there are none."""
+    return int(
+        connection.execute(_matching(select(func.coalesce(func.sum(call_logs.c.quota), 0)), f)).scalar_one()
+    )
+
+
+def call_detail(connection: Connection, request_id: str, created_at: int) -> bytes | None:
+    """The detail row (JSON) of a call; None when there was none or its retention is over."""
+    c = call_details.c
+    return connection.execute(
+        select(c.detail).where(c.created_at == created_at, c.request_id == request_id)
+    ).scalar_one_or_none()
+
+
+# ------------------------------------------------------------------------------------------------------- vendor-side ids
+
+
+class VendorId(Struct, frozen=True):
+    """Who caused a vendor-side id and where it lives. ``credential``: position in the channel's credentials."""
+
+    user_id: int
+    channel_id: int
+    credential: int
+
+
+def remember(connection: Connection, ids: Iterable[tuple[str, str]], owner: VendorId, now: float) -> None:
+    """Record (kind, id) pairs as ``owner``'s. A pair already recorded keeps its first owner."""
+    rows = [
+        {
+            "kind": kind,
+            "id": external_id,
+            "user_id": owner.user_id,
+            "channel_id": owner.channel_id,
+            "credential": owner.credential,
+            "created_at": int(now),
+        }
+        for kind, external_id in ids
+    ]
+    if not rows:
+        return
+    dialect = sqlite if is_sqlite(connection) else postgresql
+    connection.execute(dialect.insert(vendor_ids).on_conflict_do_nothing(), rows)
+
+
+def find(connection: Connection, kind: str, external_id: str) -> VendorId | None:
+    """Whose id this is; None when it was never recorded."""
+    c = vendor_ids.c
+    row = connection.execute(
+        select(c.user_id, c.channel_id, c.credential).where(c.kind == kind, c.id == external_id)
+    ).first()
+    return None if row is None else VendorId(*row)
+
+
+def forget(connection: Connection, kind: str, external_id: str) -> None:
+    """The vendor has deleted it."""
+    connection.execute(delete(vendor_ids).where(vendor_ids.c.kind == kind, vendor_ids.c.id == external_id))
+
+
+# ------------------------------------------------------------------------------------------------- partitions, retention
+
+
+def month_bounds(now: float, ahead: int) -> tuple[str, int, int]:
+    """Name suffix, first second and first second after of the (UTC) month ``ahead`` months from ``now``."""
+    today = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    index = today.year * 12 + today.month - 1 + ahead
+    first = datetime.datetime(index // 12, index % 12 + 1, 1, tzinfo=datetime.UTC)
+    after = datetime.datetime((index + 1) // 12, (index + 1) % 12 + 1, 1, tzinfo=datetime.UTC)
+    return f"{first.year:04d}_{first.month:02d}", int(first.timestamp()), int(after.timestamp())
+
+
+def ensure_partitions(connection: Connection, now: float, months: int = MONTHS_AHEAD) -> list[str]:
+    """PostgreSQL: create the partitions of this month and the next ``months``. Returns the names of new ones.
+
+    A row outside all of them lands in the default partition, so a missed run loses nothing.
+    """
+    if is_sqlite(connection):
+        return []
+    wanted = [(table, *month_bounds(now, ahead)) for table in PARTITIONED for ahead in range(months + 1)]
+    missing = [w for w in wanted if not _exists(connection, f"{w[0]}_{w[1]}")]
+    if not missing:
+        return []
+    advisory_lock(connection, PARTITION_LOCK)
+    created = []
+    for table, suffix, first, after in missing:
+        name = f"{table}_{suffix}"
+        if not _exists(connection, name):  # another process may have been first
+            connection.exec_driver_sql(
+                f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({after})"
+            )
+            created.append(name)
+    return created
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
+
+
+def purge_details(connection: Connection, before: int) -> int:
+    """Delete detail rows older than ``before`` (unix seconds). Returns how many rows or whole partitions went."""
+    dropped = _drop_partitions(connection, "call_details", before)
+    return dropped + _rowcount(connection, delete(call_details).where(call_details.c.created_at < before))
+
+
+def purge_changes(connection: Connection, before: int) -> int:
+    """Delete entries of the change feed older than ``before``; every process has long read them."""
+    return _rowcount(connection, delete(changes).where(changes.c.created_at < before))
+
+
+def purge_logs(connection: Connection, before: int) -> int:
+    """Delete log rows older than ``before``, and note it for the audit. Returns rows and partitions removed."""
+    since = logs_kept_since(connection)
+    if before <= since:
+        return 0
+    connection.execute(delete(meta).where(meta.c.name == LOGS_KEPT_SINCE))
+    connection.execute(insert(meta).values(name=LOGS_KEPT_SINCE, value=str(before)))
+    dropped = _drop_partitions(connection, "call_logs", before)
+    return dropped + _rowcount(connection, delete(call_logs).where(call_logs.c.created_at < before))
+
+
+def logs_kept_since(connection: Connection) -> int:
+    """Log rows are complete from this time on (unix seconds); 0 = always."""
+    value = connection.execute(
+        select(meta.c.value).where(meta.c.name == LOGS_KEPT_SINCE)
+    ).scalar_one_or_none()
+    return int(value or 0)
+
+
+def _rowcount(connection: Connection, statement: Any) -> int:
+    return max(0, connection.execute(statement).rowcount)
+
+
+def _drop_partitions(connection: Connection, table: str, before: int) -> int:
+    """Whole months are dropped, not deleted row by row."""
+    if is_sqlite(connection):
+        return 0
+    names = connection.execute(
+        text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass)"),
+        {"table": table},
+    ).scalars()
+    limit = month_bounds(before, 0)[0]  # months that end at or before the first second of this one
+    old = [n for n in names if (suffix := n.rpartition(f"{table}_")[2]) != "default" and suffix < limit]
+    for name in old:
+        connection.exec_driver_sql(f"DROP TABLE {name}")
+    return len(old)
