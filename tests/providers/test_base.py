@@ -68,12 +68,6 @@ def build(provider: str, op: str, *, base_url: str = "", **changes: Any) -> Wire
             "https://p.example/x",
             "https://p.example/x/v1beta/models/up:generateContent",
         ),
-        (
-            "gemini",
-            "chat",
-            "https://p.example/v1beta/openai",
-            "https://p.example/v1beta/openai/chat/completions",
-        ),
         ("zhipu", "chat", "https://api.z.ai", "https://api.z.ai/api/paas/v4/chat/completions"),
         ("zhipu", "chat", "https://api.z.ai/api/paas/v4", "https://api.z.ai/api/paas/v4/chat/completions"),
         ("zhipu", "messages", "https://api.z.ai/api/paas/v4", "https://api.z.ai/api/anthropic/v1/messages"),

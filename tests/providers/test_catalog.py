@@ -103,8 +103,7 @@ OWN = "http://127.0.0.1:9/base"
 EXPECTED: dict[str, dict[str, str]] = {
     "openai": under("https://api.openai.com/v1", *FULL_OPENAI),
     "anthropic": messages("https://api.anthropic.com/v1", count=True),
-    "gemini": {op: f"{GOOGLE}/models/{tail}" for op, tail in GEMINI.items()}
-    | under(f"{GOOGLE}/openai", "chat", "embeddings"),
+    "gemini": {op: f"{GOOGLE}/models/{tail}" for op, tail in GEMINI.items()},
     "vertex": {
         op: f"{VERTEX}/google/models/{tail}" for op, tail in GEMINI.items() if op != "gemini_batch_embed"
     }

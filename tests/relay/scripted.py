@@ -87,7 +87,14 @@ class ScriptedClient:
         self.script, self.sent = list(script), list[Sent]()
 
     async def send(
-        self, origin: Origin, method: bytes, target: bytes, headers: Headers, body: bytes, *, timeouts: Timeouts
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        *,
+        timeouts: Timeouts,
     ) -> Scripted:
         self.sent.append(Sent(origin, method, target, dict(headers), body, timeouts))
         item = self.script.pop(0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 import pytest
 
 from dragoman.core.faults import Fault
+from dragoman.providers.catalog import PROVIDERS
 from dragoman.relay.attempt import ERROR_BODY_BYTES, Answer, Refusal, attempt_all
 from dragoman.routing.plan import Call, Candidate
 from dragoman.upstream.client import ErrorKind, Timeouts, UpstreamError
@@ -70,7 +72,11 @@ def test_the_first_good_answer_is_handed_on_unread_and_open() -> None:
 
 def test_the_request_is_made_of_the_call_and_the_candidate() -> None:
     mapped = candidate(
-        1, credential=1, credentials=("first", "second"), model_map={"m": "vendor-m"}, proxy="http://proxy:8080"
+        1,
+        credential=1,
+        credentials=("first", "second"),
+        model_map={"m": "vendor-m"},
+        proxy="http://proxy:8080",
     )
     asked = call(query="beta=1", headers=[(b"x-client", b"kept")])
     wanted = Timeouts(connect_s=1.5)
@@ -99,7 +105,11 @@ def test_a_chat_stream_is_asked_for_usage_unless_the_client_did(include_usage: b
 
 def test_each_candidate_gets_its_own_credential_and_the_same_body() -> None:
     _, client = run(error(500), error(500), Scripted())
-    assert [s.headers[b"authorization"] for s in client.sent] == [b"Bearer key1", b"Bearer key2", b"Bearer key3"]
+    assert [s.headers[b"authorization"] for s in client.sent] == [
+        b"Bearer key1",
+        b"Bearer key2",
+        b"Bearer key3",
+    ]
     assert {s.body for s in client.sent} == {BODY}
 
 
@@ -214,6 +224,13 @@ def test_the_last_attempt_has_the_last_word(
     assert [a.channel_id for a in last.attempts] == [1, 2]
 
 
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_verdict_on_our_credential_is_never_shown(status: int) -> None:
+    last = refused(error(status, headers=[(b"x-account", b"ours")]), candidates=THREE[:1])
+    assert (last.fault.status, last.fault.code, last.fault.owner) == (500, "get_channel_failed", "upstream")
+    assert last.body == b"" and last.headers == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "code"),
     [
@@ -300,16 +317,8 @@ def test_retry_after_is_the_vendors_where_it_is_a_number(
     assert last.fault.retry_after_s == expected
 
 
-def test_the_time_of_signing_is_the_gateways_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragoman.relay import attempt
-
-    given: list[Any] = []
-    real = attempt.prepare
-
-    def spy(*args: Any, **fields: Any) -> Any:
-        given.append(fields["now"])
-        return real(*args, **fields)
-
-    monkeypatch.setattr(attempt, "prepare", spy)
-    run(Scripted())
-    assert given == [NOW]
+def test_a_request_is_signed_with_the_gateways_clock() -> None:
+    signed = candidate(1, provider=PROVIDERS["bedrock"], credentials=("AKIAACCESS|secret",))
+    _, client = run(Scripted(), candidates=(signed,), asked=call("messages"))
+    when = datetime.fromtimestamp(NOW, UTC).strftime("%Y%m%dT%H%M%SZ").encode()
+    assert client.sent[0].headers[b"x-amz-date"] == when

@@ -23,6 +23,7 @@ class Database:
         self.failure: Exception | None = None
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
+        self.entered = threading.Semaphore(0)
         if not gated:
             self.gate.set()
 
@@ -31,12 +32,17 @@ class Database:
             self.loads.append(lookup)
             self.busy += 1
             self.most_busy = max(self.busy, self.most_busy)
+        self.entered.release()
         assert self.gate.wait(20)
         with self.lock:
             self.busy -= 1
         if self.failure is not None:
             raise self.failure
         return self.rows.get(lookup)
+
+    async def loading(self) -> None:
+        """Returns when one more load has begun."""
+        assert await asyncio.to_thread(self.entered.acquire, timeout=20)
 
 
 def keys(
@@ -53,12 +59,6 @@ def keys(
         clock=clock,
         concurrency=concurrency,
     )
-
-
-async def turns(until: Callable[[], bool]) -> None:
-    """Let other tasks and threads run until ``until`` holds."""
-    while not until():
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("text", ["", "short-7", "x" * 129, "sk-ключ-ключ"])
@@ -112,7 +112,7 @@ def test_callers_of_one_moment_share_one_load() -> None:
 
     async def scenario() -> None:
         waiting = [asyncio.create_task(finder.find(KEY)) for _ in range(20)]
-        await turns(lambda: database.busy == 1)
+        await database.loading()
         database.gate.set()
         assert await asyncio.gather(*waiting) == [RECORD] * 20
 
@@ -126,7 +126,7 @@ def test_a_caller_that_leaves_does_not_take_the_load_with_it() -> None:
 
     async def scenario() -> None:
         first, second = asyncio.create_task(finder.find(KEY)), asyncio.create_task(finder.find(KEY))
-        await turns(lambda: database.busy == 1)
+        await database.loading()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
@@ -144,7 +144,7 @@ def test_a_failed_load_is_told_to_all_and_tried_again_by_the_next() -> None:
 
     async def scenario() -> None:
         waiting = [asyncio.create_task(finder.find(KEY)) for _ in range(3)]
-        await turns(lambda: database.busy == 1)
+        await database.loading()
         database.gate.set()
         told = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(t) for t in told] == [OSError] * 3
@@ -161,7 +161,7 @@ def test_a_load_overtaken_by_a_change_is_not_cached() -> None:
 
     async def scenario() -> None:
         waiting = asyncio.create_task(finder.find(KEY))
-        await turns(lambda: database.busy == 1)
+        await database.loading()
         table.drop_key(RECORD.id)
         database.gate.set()
         await waiting
@@ -179,7 +179,8 @@ def test_wrong_keys_take_a_bounded_number_of_connections() -> None:
 
     async def scenario() -> None:
         waiting = [asyncio.create_task(finder.find(f"{OTHER}{n}")) for n in range(6)]
-        await turns(lambda: database.busy == 2)
+        await database.loading()
+        await database.loading()
         database.gate.set()
         assert await asyncio.gather(*waiting) == [None] * 6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -78,7 +79,9 @@ STREAMS: dict[str, tuple[str, bytes, bytes]] = {
 class Relayed:
     """One relayed answer: the client's wire, the meter, the script, the fault if one was raised."""
 
-    def __init__(self, asked: Call, scripted: Scripted, chosen: Candidate, ports: Gateway, wire: Wire) -> None:
+    def __init__(
+        self, asked: Call, scripted: Scripted, chosen: Candidate, ports: Gateway, wire: Wire
+    ) -> None:
         self.wire, self.scripted, self.gateway = wire, scripted, ports
         self.meter = Meter(DIALECTS[asked.dialect].tap(), 0.0)
         self.fault: Fault | None = None
@@ -118,7 +121,9 @@ ANSWER = b'{"id":"x", "model":"vendor-m","choices":[{"message":{"content":"hey y
 
 
 def test_a_whole_answer_comes_as_it_was_sent_and_is_metered() -> None:
-    done = relayed(call(), [ANSWER[:7], ANSWER[7:]], [*JSON, (b"x-vendor", b"1"), (b"set-cookie", b"a=b")], status=201)
+    done = relayed(
+        call(), [ANSWER[:7], ANSWER[7:]], [*JSON, (b"x-vendor", b"1"), (b"set-cookie", b"a=b")], status=201
+    )
     assert done.wire.whole() and done.wire.status == 201
     assert done.wire.body == ANSWER
     assert done.wire.value(b"content-length") == b"%d" % len(ANSWER)
@@ -131,7 +136,9 @@ def test_a_whole_answer_comes_as_it_was_sent_and_is_metered() -> None:
     assert done.scripted.closed == 1 and done.open_streams == 0
 
 
-@pytest.mark.parametrize("answer", [b"", b"<html></html>", b'{"cut":', b"[1]", b'"text"', b"null", b"data: {}\n\n"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"<html></html>", b'{"cut":', b"[1]", b'"text"', b"null", b"data: {}\n\n"]
+)
 def test_a_whole_answer_that_is_no_json_object_is_garbage(answer: bytes) -> None:
     done = relayed(call(), [answer] if answer else [])
     assert done.fault is not None and (done.fault.status, done.fault.code) == (502, "upstream_invalid_answer")
@@ -146,18 +153,32 @@ def test_a_whole_answer_that_breaks_or_is_too_long_is_garbage(chunks: list[bytes
     assert done.wire.messages == [] and done.scripted.closed == 1
 
 
-def test_an_empty_204_is_an_answer() -> None:
-    done = relayed(call("responses_delete"), [], status=204)
+@pytest.mark.parametrize("mapped", [{}, {"m": "vendor-m"}], ids=["plain", "mapped"])
+def test_an_empty_204_is_an_answer(mapped: dict[str, str]) -> None:
+    done = relayed(call("responses_delete"), [], status=204, chosen=candidate(3, model_map=mapped))
     assert done.fault is None and done.wire.status == 204 and done.wire.body == b""
 
 
 def test_ids_of_a_whole_answer_are_recorded_before_its_head_leaves() -> None:
     answer = b'{"id":"resp_1","status":"completed","output":[{"id":"msg_1"}],"conversation":{"id":"conv_1"}}'
     done = relayed(call("responses"), [answer])
-    assert done.wire.log[:3] == [("own", "response", "resp_1"), ("own", "conversation", "conv_1"), ("own", "item", "msg_1")]
+    assert done.wire.log[:3] == [
+        ("own", "response", "resp_1"),
+        ("own", "conversation", "conv_1"),
+        ("own", "item", "msg_1"),
+    ]
     assert [m["type"] for m in done.wire.log[3:]] == ["http.response.start", "http.response.body"]
     owner = asyncio.run(done.gateway.owners.find("response", "resp_1"))
     assert owner == VendorId(user_id=7, channel_id=3, credential=1)
+
+
+def test_a_deleted_response_is_forgotten_and_not_recorded_again() -> None:
+    owners = OwnerBook([])
+    owners.owned = {("response", "resp_1"): VendorId(7, 3, 1), ("response", "resp_2"): VendorId(7, 3, 1)}
+    asked = call("responses_delete", resource_id="resp_1")
+    done = relayed(asked, [b'{"id":"resp_1","object":"response","deleted":true}'], owners=owners)
+    assert done.wire.json()["deleted"] is True
+    assert list(owners.owned) == [("response", "resp_2")] and owners.log == []
 
 
 MAPPED = candidate(3, model_map={"m": "vendor-m"})
@@ -324,7 +345,9 @@ def test_frames_of_a_mapped_model_without_the_member_stay_as_they_came() -> None
     assert streamed("chat", [text, DONE], chosen=MAPPED).wire.body == text + DONE
 
 
-@pytest.mark.parametrize("last", [b'data: {"choices":[],"model":"vend', b'data: "model"\n\n', b'data: {"model":oops}\n\n'])
+@pytest.mark.parametrize(
+    "last", [b'data: {"choices":[],"model":"vend', b'data: "model"\n\n', b'data: {"model":oops}\n\n']
+)
 def test_an_unreadable_frame_of_a_mapped_model_never_becomes_a_second_answer(last: bytes) -> None:
     done = streamed("chat", [TEXT, last], chosen=MAPPED)
     assert done.fault is None and done.wire.whole()
@@ -334,9 +357,13 @@ def test_an_unreadable_frame_of_a_mapped_model_never_becomes_a_second_answer(las
 
 # --- ids --------------------------------------------------------------------------------------------------
 
-CREATED = frame(type="response.created", sequence_number=0, response={"id": "resp_1", "model": "m", "created_at": 5})
+CREATED = frame(
+    type="response.created", sequence_number=0, response={"id": "resp_1", "model": "m", "created_at": 5}
+)
 ADDED = frame(type="response.output_item.added", sequence_number=1, item={"id": "msg_1"})
-COMPLETED = frame(type="response.completed", sequence_number=2, response={"id": "resp_1", "status": "completed"})
+COMPLETED = frame(
+    type="response.completed", sequence_number=2, response={"id": "resp_1", "status": "completed"}
+)
 
 
 def test_ids_are_recorded_before_the_frame_that_carries_them_and_once() -> None:
@@ -446,8 +473,6 @@ def test_cancellation_closes_the_upstream_and_tells_nothing() -> None:
 
 
 def aws_chunk(**data: Any) -> bytes:
-    import base64
-
     payload = json.dumps({"bytes": base64.b64encode(json.dumps(data).encode()).decode()}).encode()
     return aws_message(payload, message_type="event", event_type="chunk")
 
@@ -460,7 +485,9 @@ def test_an_event_stream_reaches_the_client_as_sse(size: int) -> None:
     source = aws_chunk(**DELTA) + aws_chunk(type="message_stop")
     done = streamed("messages", [source[at : at + size] for at in range(0, len(source), size)], headers=AWS)
     assert done.wire.value(b"content-type") == b"text/event-stream; charset=utf-8"
-    assert done.wire.body == frame("content_block_delta", **DELTA) + frame("message_stop", type="message_stop")
+    assert done.wire.body == frame("content_block_delta", **DELTA) + frame(
+        "message_stop", type="message_stop"
+    )
     assert done.meter.tap.complete and done.meter.tap.output_bytes == 5 and done.meter.error == ""
 
 
@@ -481,7 +508,9 @@ def test_a_broken_event_stream_ends_with_an_error_event(break_off: str) -> None:
 
 
 def test_an_exception_in_the_event_stream_is_the_vendors_failure() -> None:
-    thrown = aws_message(b'{"message":"too fast"}', message_type="exception", exception_type="throttlingException")
+    thrown = aws_message(
+        b'{"message":"too fast"}', message_type="exception", exception_type="throttlingException"
+    )
     done = streamed("messages", [aws_chunk(**DELTA), thrown], headers=AWS)
     assert payloads(done.wire.body)[-1]["error"] == {"type": "rate_limit_error", "message": "too fast"}
     assert done.meter.tap.failed and done.meter.error == ""
@@ -498,7 +527,9 @@ ARRAY = [
 @pytest.mark.parametrize("size", [1, 5, 10_000])
 def test_an_array_comes_byte_for_byte(size: int) -> None:
     source = b"".join(ARRAY)
-    done = streamed("gemini_stream", [source[at : at + size] for at in range(0, len(source), size)], headers=JSON)
+    done = streamed(
+        "gemini_stream", [source[at : at + size] for at in range(0, len(source), size)], headers=JSON
+    )
     assert done.wire.whole() and done.wire.body == source
     assert done.wire.value(b"content-type") == b"application/json"
     assert done.wire.value(b"content-length") is None
@@ -524,9 +555,21 @@ def test_elements_leave_before_the_array_is_closed() -> None:
         [ARRAY[0][:20]],
         [b"["],
     ],
-    ids=["reset", "end", "reset-in-2nd", "end-in-2nd", "reset-at-once", "empty", "reset-in-1st", "end-in-1st", "bracket"],
+    ids=[
+        "reset",
+        "end",
+        "reset-in-2nd",
+        "end-in-2nd",
+        "reset-at-once",
+        "empty",
+        "reset-in-1st",
+        "end-in-1st",
+        "bracket",
+    ],
 )
-def test_a_cut_array_is_still_one_json_array_with_the_failure_last(chunks: list[bytes | BaseException]) -> None:
+def test_a_cut_array_is_still_one_json_array_with_the_failure_last(
+    chunks: list[bytes | BaseException],
+) -> None:
     done = streamed("gemini_stream", chunks, headers=JSON)
     elements = json.loads(done.wire.body)
     assert elements[-1]["error"]["code"] == 502
@@ -537,6 +580,14 @@ def test_a_cut_array_is_still_one_json_array_with_the_failure_last(chunks: list[
 def test_a_whole_array_stays_valid_when_the_connection_dies_after_it() -> None:
     done = streamed("gemini_stream", [*ARRAY, RESET], headers=JSON)
     assert len(json.loads(done.wire.body)) == 2
+
+
+@pytest.mark.parametrize("end", [[], [RESET]], ids=["end", "reset"])
+def test_a_finished_answer_whose_array_was_not_closed_reaches_the_client_closed(
+    end: list[bytes | BaseException],
+) -> None:
+    done = streamed("gemini_stream", [ARRAY[0], ARRAY[1].rstrip(b"\n]"), *end], headers=JSON)
+    assert json.loads(done.wire.body)[1]["usageMetadata"]["promptTokenCount"] == 2
 
 
 def test_json_of_other_gemini_operations_is_a_whole_answer() -> None:

@@ -21,6 +21,7 @@ class Store:
         self.reads: list[Pair] = []
         self.read_threads: set[int] = set()
         self.gate: asyncio.Future[None] | None = None
+        self.written = asyncio.Event()
         self.gated = gated
 
     def write(self, fn: Callable[[Any], None]) -> asyncio.Future[None]:
@@ -28,6 +29,7 @@ class Store:
         done: asyncio.Future[None] = loop.create_future()
         if self.gated:
             self.gate = done
+        self.written.set()
         try:
             fn(self.rows)
         except OSError as error:
@@ -77,11 +79,8 @@ def test_remember_waits_until_the_write_is_durable() -> None:
 
     async def scenario() -> None:
         task = asyncio.create_task(owners.remember([("response", "r1")], ANN))
-        while store.gate is None:
-            await asyncio.sleep(0)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not task.done()
+        await store.written.wait()
+        assert store.gate is not None and not task.done()
         store.gate.set_result(None)
         await task
 

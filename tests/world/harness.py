@@ -234,6 +234,9 @@ class Gateway:
         finally:
             if self.process.poll() is None:
                 self.process.kill()
+                self.process.wait(TIMEOUT_S)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
 
     def audit(self) -> subprocess.CompletedProcess[str]:
         return run_cli("audit", "--config", str(self.config))

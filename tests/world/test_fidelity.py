@@ -37,7 +37,7 @@ def odd_body(model: str) -> bytes:
     turns = [
         {
             "role": "user" if i % 2 == 0 else "assistant",
-            "content": "h\u00e9llo \u4e16\u754c " * 60 + "x" * 400,
+            "content": "h\u00e9llo \u4e16\u754c " * 60 + "x" * 450,
         }
         for i in range(40)
     ]

@@ -63,7 +63,7 @@ class Sql:
             return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))}){conflict}"
 
         holds = f"SELECT {', '.join(rows.HOLD_COLUMNS)} FROM holds WHERE id "
-        accounts = "SELECT id, kind, balance_nanos, held_nanos, used_nanos, limit_nanos, last_used_at FROM accounts WHERE id "
+        accounts = f"SELECT {', '.join(rows.ACCOUNT_COLUMNS)} FROM accounts WHERE id "
         transfers = f"SELECT {', '.join(rows.TRANSFER_COLUMNS)} FROM transfers WHERE id "
         self.many: Callable[[Sequence[Any]], Any] = _json if sqlite else list
         self.hold, self.holds = f"{holds}= {mark}{lock}", holds + among("text") + lock

@@ -10,6 +10,8 @@ from typing import Any
 
 from dragoman.ledger.core import UNIT, LogEntry, OpenHold, Transfer
 
+# Read into core.Account, whose fields stand in this order.
+ACCOUNT_COLUMNS = ("id", "kind", "balance_nanos", "held_nanos", "used_nanos", "limit_nanos", "last_used_at")
 HOLD_COLUMNS = (
     "id",
     "wallet_id",

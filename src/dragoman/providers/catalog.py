@@ -95,9 +95,9 @@ _RECORDS: Final = (
         label="Google Gemini",
         vendor="google",
         base_url="https://generativelanguage.googleapis.com",
-        # ai.google.dev/gemini-api/docs/openai: the OpenAI layer takes the same key as a bearer token.
-        paths=gemini("/v1beta/models") | openai("/v1beta/openai", "chat", "embeddings"),
-        auth_by_dialect={"gemini": X_GOOG_API_KEY},
+        # Its OpenAI layer (ai.google.dev/gemini-api/docs/openai) is left out: it drops thought signatures and grounding.
+        paths=gemini("/v1beta/models"),
+        auth=X_GOOG_API_KEY,
         quirks=(quirks.GEMINI_INNER_MODELS,),
     ),
     # --- clouds ---

@@ -1,6 +1,7 @@
 """The relay: the asynchronous shell around one request. Read ``flow.py`` first.
 
-- ``server``    the listening socket: uvicorn's protocol with our limits and JSON errors
+- ``server``    the listening sockets and the graceful stop; ``frontdoor`` the connection, its limits and JSON errors;
+  ``exchange`` one request and its answer
 - ``paths``     pure: what a path means, and the repair of the usual mistakes
 - ``routes``    the ASGI application: probes, CORS, lists, and the way from bytes to a Call
 - ``identity``  who is calling: credential, key, client address, client name
@@ -9,6 +10,8 @@
 - ``attempt``   one candidate after the other, until an answer begins
 - ``lanes``     the answer on its way to the client, with the usage tap
 - ``settle``    pure: what an Outcome costs
+- ``replies``   answers of the gateway's own: faults, refusals, small JSON
+- ``keys``      key → record, ``owners`` vendor-side id → user, ``prices`` default prices; ``ids`` request ids
 - ``listing``   model lists in the three shapes
 - ``gateway``   the ports and limits that a request needs, wired in ``app``
 

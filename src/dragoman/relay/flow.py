@@ -70,8 +70,6 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         body.data = b""  # an open stream must not hold its request
         answered = True
         await relay(gateway, call, answer.candidate, answer.response, meter, send)
-        if call.operation == "responses_delete":
-            await gateway.owners.forget("response", call.resource_id)
     except Fault as raised:
         fault = raised
         await send_fault(send, call.dialect, raised, call.request_id)

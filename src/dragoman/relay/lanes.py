@@ -100,7 +100,9 @@ async def _whole(
             raise upstream_garbage() from None
     tap = meter.tap
     tap.body(data)
-    if tap.ids:
+    if call.operation == "responses_delete":
+        await gateway.owners.forget("response", call.resource_id)
+    elif tap.ids:
         await _own(gateway, call, candidate, tap.ids)
     meter.delivered, meter.status = True, response.status
     if call.model in candidate.channel.model_map:

@@ -42,8 +42,8 @@ def visible(snapshot: Snapshot, key: KeyRecord) -> list[str]:
     allowed = frozenset(key.models)
     listed = [n for n in names if n in allowed]
     # a key may name a model that only a wildcard channel serves
-    listed += [m for m in key.models if m not in listed and snapshot.candidates(key.group, m)]
-    return sorted(listed)
+    listed += [m for m in key.models if snapshot.candidates(key.group, m)]
+    return sorted(set(listed))
 
 
 def shape(wanted: str, headers: Mapping[bytes, bytes], query: str) -> str:
@@ -117,7 +117,7 @@ def single(snapshot: Snapshot, key: KeyRecord, form: str, model: str) -> dict[st
 def _gemini_page(snapshot: Snapshot, key: KeyRecord, names: list[str], query: str) -> dict[str, Any]:
     asked = parse_qs(query)
     size, token = asked.get("pageSize", ["50"])[0], asked.get("pageToken", [""])[0]
-    if not size.isdigit() or not (token == "" or token.isdigit()):
+    if not all(n.isascii() and n.isdigit() and len(n) < 10 for n in (size, token or "0")):
         raise faults.invalid_request("pageSize and pageToken must be numbers")
     start, count = int(token or 0), min(max(int(size), 1), 1000)
     page: dict[str, Any] = {

@@ -33,6 +33,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 DIALECT_OF_SURFACE = {"openai": "openai_chat", "anthropic": "anthropic", "gemini": "gemini"}
 STREAMABLE = frozenset({"chat", "completions", "responses", "messages"})
+API_PREFIXES = ("/v1", "/claude/", "/gemini/", "/api/v1", "/api/status", "/api/pricing")
 ADMIN_ROLES = frozenset({"admin", "root"})
 
 
@@ -90,6 +91,8 @@ class Application:
                 )
                 await self._serve(scope, call, body, send, started)
         except Fault as fault:
+            if fault.status == 404 and self._api_only(dict(scope["headers"])) and not path.startswith(API_PREFIXES):
+                fault = self._not_here(path)
             await self._refuse(scope, surface, fault, request_id, path, send)
         except ClientGone:
             return
@@ -176,7 +179,7 @@ class Application:
         if operation not in flow.STORED:
             body.data = canonical(body.data, ("model", "stream"))
             wanted = peek(body.data, _Wanted)
-        asked = route.model or _model(wanted, operation)
+        asked = "" if operation in flow.STORED else route.model or _model(wanted, operation)
         snapshot = gateway.snapshot
         model = (
             snapshot.aliases.get(asked, asked)
