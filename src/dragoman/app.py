@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import tempfile
@@ -288,7 +289,9 @@ def declared_of(settings: Settings) -> reconcile.Declared:
             for c in settings.channels
             if c.provider not in PLANNED
         ),
-        prices=tuple(reconcile.DeclaredPrice(**p.served(), extra=p.unserved()) for p in settings.prices),
+        prices=tuple(
+            reconcile.DeclaredPrice(model=p.model, **p.served(), extra=p.unserved()) for p in settings.prices
+        ),
         users=tuple(
             reconcile.DeclaredUser(
                 **u.model_dump(exclude={"keys"}),
@@ -335,6 +338,10 @@ async def _serve(settings: Settings, announce: Announce, ready: Callable[[str], 
         announce(f"dragoman {__version__} listening on {url}")
         if ready is not None:
             ready(url)
+        # What exists now stays; what comes and goes per request is mostly freed by reference counts.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         runtime.journal.note("listening", url=url, version=__version__, pid=os.getpid())
         try:
             await serve(server)
@@ -379,77 +386,23 @@ def run_server(settings: Settings, announce: Announce) -> None:
 
 def run_demo(settings: Settings, data_dir: Path | None, announce: Announce) -> None:
     """Serve with the simulated provider, one funded user and one key. Raises StartError."""
+    from dragoman.simulator.demo import entries, welcome
     from dragoman.simulator.server import running as simulated
 
+    key = generate_key()
     with contextlib.ExitStack() as stack:
         directory = data_dir or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-demo-"))
         )
         vendor = stack.enter_context(simulated("127.0.0.1"))
-        demo, key = demo_settings(settings, directory, vendor)
+        server = {
+            **settings.server.model_dump(),
+            "data_dir": str(directory),
+            "database_url": "",
+            "workers": 1,
+        }
+        demo = type(settings).model_validate({"server": server, **entries(vendor, key)})
         uvloop.run(_serve(demo, announce, lambda url: announce(welcome(url, key))))
-
-
-DEMO_MODELS = (
-    (
-        "openai",
-        (
-            "gpt-5.4",
-            "gpt-4o-mini",
-            "gpt-3.5-turbo-instruct",
-            "text-embedding-3-large",
-            "omni-moderation-latest",
-        ),
-    ),
-    ("anthropic", ("claude-sonnet-4-6", "claude-haiku-4-5")),
-    ("gemini", ("gemini-3-pro", "gemini-2.5-flash", "gemini-embedding-001")),
-)
-
-
-def demo_settings(settings: Settings, data_dir: Path, vendor: str) -> tuple[Settings, str]:
-    """The demo's configuration and its key: channels to the simulated ``vendor`` and a user with ten dollars."""
-    from dragoman.config import ChannelEntry, GroupEntry, KeyEntry, PriceEntry, UserEntry
-
-    key = generate_key()
-    channels = tuple(
-        ChannelEntry(
-            name=f"simulated {provider}",
-            provider=provider,
-            base_url=vendor,
-            keys=("simulated",),
-            models=models,
-        )
-        for provider, models in DEMO_MODELS
-    )
-    user = UserEntry(username="demo", credit="10", keys=(KeyEntry(name="demo", key=key),))
-    update = {
-        "server": settings.server.model_copy(update={"data_dir": str(data_dir), "database_url": ""}),
-        "groups": (GroupEntry(name="default"),),
-        "channels": channels,
-        "prices": tuple(
-            PriceEntry(model=m, input="1", output="2")
-            for m in ("gpt-3.5-turbo-instruct", "gemini-embedding-001")
-        ),
-        "users": (user,),
-    }
-    return settings.model_copy(update=update), key
-
-
-def welcome(url: str, key: str) -> str:
-    """What the demo prints once it listens."""
-    body = '{"model": "gpt-5.4", "messages": [{"role": "user", "content": "Say hello"}]}'
-    models = ", ".join(m for _, names in DEMO_MODELS for m in names)
-    return f"""
-Base URL   {url}        (OpenAI clients: {url}/v1)
-Key        {key}
-User       demo, $10.00 of credit; nothing leaves this machine
-Models     {models}
-
-Try it:
-
-curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'
-
-Ctrl-C stops it."""
 
 
 def run_migrate(settings: Settings, progress: Announce) -> str:

@@ -18,6 +18,7 @@ from dragoman import __version__
 
 if TYPE_CHECKING:
     from dragoman.config import Settings
+    from dragoman.ledger.audit import AuditReport
 
 FAILED, USAGE, NO_START = 1, 2, 3
 
@@ -123,9 +124,54 @@ def audit(
         report = run_audit(settings)
     except StartError as error:
         _fail(str(error), NO_START)
-    print(json.dumps(report.as_dict(), indent=2) if as_json else report.text())
+    print(json.dumps(_audit_data(report), indent=2) if as_json else _audit_text(report))
     if not report.ok:
         raise typer.Exit(FAILED)
+
+
+def _audit_data(report: AuditReport) -> dict[str, Any]:
+    findings = [{"kind": f.kind, "subject": f.subject, "message": f.message} for f in report.findings]
+    exposures = [
+        {
+            "hold": e.hold_id,
+            "wallet": e.wallet_id,
+            "held_usd": _usd(e.held),
+            "expired_at": e.expired_at,
+            "reason": e.reason,
+        }
+        for e in report.exposures
+    ]
+    return {
+        "ok": report.ok,
+        "counts": dict(report.counts),
+        "findings": findings,
+        "unbilled_exposure": exposures,
+    }
+
+
+def _audit_text(report: AuditReport) -> str:
+    lines = [f"{name.replace('_', ' '):32}{count:>20}" for name, count in report.counts.items()]
+    if report.exposures:
+        total = sum(e.held for e in report.exposures)
+        lines.append(
+            f"\nunbilled exposure: {len(report.exposures)} holds of calls whose process died, at most ${_usd(total)}"
+        )
+        lines += [
+            f"  {e.hold_id}  wallet {e.wallet_id}  ${_usd(e.held)}  {e.reason}" for e in report.exposures
+        ]
+    lines += [f"\nDIFFERENCE  {f.kind}  {f.subject}: {f.message}" for f in report.findings]
+    lines.append(
+        "\nThe books are clean."
+        if report.ok
+        else f"\nThe books are NOT clean: {len(report.findings)} differences."
+    )
+    return "\n".join(lines)
+
+
+def _usd(nanos: int) -> str:
+    from dragoman.core.money import nanos_to_usd
+
+    return nanos_to_usd(nanos)
 
 
 @app.command()

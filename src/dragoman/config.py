@@ -17,7 +17,15 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 ENV_PREFIX = "DRAGOMAN_"
-SERVED_PRICES = ("model", "input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning", "per_request")
+SERVED_PRICES = (
+    "input",
+    "cached_input",
+    "cache_write_5m",
+    "cache_write_1h",
+    "output",
+    "reasoning",
+    "per_request",
+)
 KEY_PATTERN = r"^(sk|cr)-[A-Za-z0-9]{48}$"
 
 
@@ -168,7 +176,7 @@ class PriceEntry(Section):
 
     def unserved(self) -> dict[str, Any]:
         """The members that are stored for later builds."""
-        found = {n: v for n, v in self if v is not None and n not in SERVED_PRICES}
+        found = {n: v for n, v in self if v is not None and n != "model" and n not in SERVED_PRICES}
         return {n: v.model_dump() if isinstance(v, BaseModel) else v for n, v in found.items()}
 
 

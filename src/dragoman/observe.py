@@ -42,14 +42,10 @@ class Journal:
         """The one line of a call. ``error`` is free text and is redacted."""
         if self.level in ("warning", "error"):
             return
-        self._write(
-            {
-                "ts": round(time.time(), 3),
-                "event": "call",
-                **fields,
-                "error": redact(str(fields.get("error") or "")),
-            }
-        )
+        line = {"ts": round(time.time(), 3), "event": "call", **fields}
+        if line.get("error"):
+            line["error"] = redact(str(line["error"]))
+        self._write(line)
 
     def note(self, event: str, /, **fields: Any) -> None:
         """Anything else worth a line: start, stop, a reload, a failure of our own."""

@@ -9,7 +9,6 @@ at least one if anything was due. Floats never touch money.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from decimal import Decimal, InvalidOperation
 from typing import Final
 

@@ -50,6 +50,8 @@ class AuditReport(Struct, frozen=True):
     exposures: tuple[Exposure, ...]
 
 
+_SUFFIX = LATE_SUFFIX.replace(":", "\\:")  # a colon begins a parameter in SQLAlchemy's text()
+
 # What each transfer does to the wallet it names, and to the key it names. One row per (transfer, wallet).
 _WALLET_FLOWS = f"""
     SELECT debit_id AS account_id, -amount AS balance,
@@ -144,7 +146,7 @@ _CHECKS: tuple[tuple[str, str, Callable[[Any], tuple[str, str]]], ...] = (
         "late post",
         f"""
         SELECT t.id, t.ref FROM transfers t LEFT JOIN transfers e ON e.id = t.ref AND e.kind = {EXPIRE}
-        WHERE t.kind = {LATE} AND (e.id IS NULL OR t.id <> t.ref || '{LATE_SUFFIX}')
+        WHERE t.kind = {LATE} AND (e.id IS NULL OR t.id <> t.ref || '{_SUFFIX}')
         """,
         lambda r: (f"transfer {r[0]}", f"a late post, but {r[1]} never expired"),
     ),
@@ -219,7 +221,7 @@ _COUNTS = f"""
     UNION ALL SELECT 'late_posts', COUNT(*) FROM transfers WHERE kind = {LATE}
 """
 _UNBILLED = f"""
-    FROM transfers t LEFT JOIN transfers p ON p.id = t.id || '{LATE_SUFFIX}'
+    FROM transfers t LEFT JOIN transfers p ON p.id = t.id || '{_SUFFIX}'
     WHERE t.kind = {EXPIRE} AND p.id IS NULL
 """
 

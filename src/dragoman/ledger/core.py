@@ -14,6 +14,8 @@ from msgspec import Struct
 
 UNIT: Final = 2000  # nanos in one quota unit, the smallest amount that moves
 
+MAX_AMOUNT: Final = UNIT * 10**14  # 200 million USD in one movement; sums stay within 64 bits
+
 # transfers.kind
 POST: Final = 1
 VOID: Final = 2
@@ -462,8 +464,8 @@ def _parties(state: State, wallet_id: int, key_account_id: int | None) -> tuple[
 
 
 def _whole(amount: int) -> int:
-    if amount < 0 or amount % UNIT:
-        raise LedgerError(f"{amount} nanos is not a whole number of quota units ({UNIT} nanos)")
+    if amount < 0 or amount % UNIT or amount > MAX_AMOUNT:
+        raise LedgerError(f"{amount} nanos is not an amount: whole quota units ({UNIT} nanos), up to {MAX_AMOUNT}")
     return amount
 
 

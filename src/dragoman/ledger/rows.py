@@ -1,7 +1,7 @@
 """What the ledger's values look like as rows: tuples in the order of the column lists here.
 
-Text from outside is cut to a length and cleaned of what PostgreSQL refuses (NUL, lone surrogates): a strange header
-must never be the reason why a charge cannot be written.
+Text from outside is cut to a length and cleaned of what PostgreSQL refuses (NUL, lone surrogates), counts from outside
+to what a column holds: a strange header or count must never be the reason why a charge cannot be written.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ LOG_COLUMNS = (
 )
 DETAIL_COLUMNS = ("created_at", "request_id", "detail")
 
-_NAME, _PATH, _NOTE, _MS = 200, 200, 200, 2**31 - 1
+_NAME, _PATH, _NOTE = 200, 200, 200
+_MS, _COUNT = 2**31 - 1, 2**63 - 1  # what the columns hold
 
 
 def clean(text: str, limit: int) -> str:
@@ -110,15 +111,15 @@ def log_row(entry: LogEntry) -> tuple[Any, ...]:
         clean(r.model, _NAME),
         r.channel_id,
         clean(r.group, _NAME),
-        r.input_tokens,
-        r.cached_tokens,
-        r.cache_write_tokens,
-        r.output_tokens,
-        r.reasoning_tokens,
+        min(r.input_tokens, _COUNT),
+        min(r.cached_tokens, _COUNT),
+        min(r.cache_write_tokens, _COUNT),
+        min(r.output_tokens, _COUNT),
+        min(r.reasoning_tokens, _COUNT),
         entry.nanos // UNIT,
         entry.nanos,
         min(r.latency_ms, _MS),
-        r.first_byte_ms,
+        r.first_byte_ms if r.first_byte_ms is None else min(r.first_byte_ms, _MS),
         r.stream,
         clean(r.client_ip, 45),
         clean(r.client, 64),

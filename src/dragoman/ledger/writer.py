@@ -29,6 +29,7 @@ from dragoman.store.engine import ProcessLock, is_sqlite
 
 Work = Command | Callable[[Connection], Any]
 Delivery = tuple[Any, Any, BaseException | None]  # token, result, error
+_PATIENT = (Post, Void, Log)
 _COMMANDS = (Hold, Post, Void, Expire, Credit, Refund, Log)
 _RETRIES = 20
 _SWEEP_LIMIT = 500
@@ -47,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     backlog: int = 100_000
     lease_ttl_s: float = 60.0
     beat_s: float = 5.0
+    patience_s: float = 0.004
     housekeeping_s: float = 600.0
     detail_days: int | None = 30
     retry_s: float = 0.5
@@ -185,6 +187,7 @@ class Writer:
         items: list[tuple[Work, Any]] = []
         try:
             work, token = self._queue.get(timeout=max(0.0, 0.0 if self._stopping else due - time.monotonic()))
+            hurry, until = False, time.monotonic() + self._limits.patience_s
             while True:
                 if work is None:
                     self._stopping = True
@@ -192,7 +195,10 @@ class Writer:
                 items.append((work, token))
                 if len(items) >= self._limits.max_batch:
                     return items, False
-                work, token = self._queue.get_nowait()
+                # Nobody waits for a resolution: a batch of nothing else stays open a moment, to commit with holds.
+                hurry = hurry or not isinstance(work, _PATIENT) or self._stopping
+                left = 0.0 if hurry else until - time.monotonic()
+                work, token = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
         except queue.Empty:
             return items, False
 

@@ -228,7 +228,7 @@ def prepare(
     (``get_channel_failed``) for a credential or option that cannot work.
     """
     provider = endpoint.provider
-    draft = _draft(endpoint, op, model, stream, query, headers, body, secret)
+    draft = _draft(endpoint, op, model, public_model, stream, query, headers, body, secret)
     if provider.shape is not None:
         try:
             provider.shape(draft, endpoint)
@@ -251,6 +251,7 @@ def _draft(
     endpoint: Endpoint,
     op: str,
     model: str,
+    public_model: str,
     stream: bool,
     query: str,
     headers: Headers,
@@ -265,7 +266,7 @@ def _draft(
     drops: set[str] = set()
     if body:
         drops.update(endpoint.drop_params)
-        if model and not op.startswith("gemini_"):
+        if model and model != public_model and not op.startswith("gemini_"):
             sets["model"] = msgspec.json.encode(model)
             drops.discard("model")
     passed = [(name, value) for name, value in headers if name.lower() not in _OURS]

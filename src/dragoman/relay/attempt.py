@@ -30,7 +30,7 @@ OUR_TROUBLE = frozenset({401, 402, 403})
 
 
 class Answer(Struct, frozen=True):
-    """An upstream answer that began well (status below 400)."""
+    """An upstream answer that began well (2xx; a redirect is no answer of an API)."""
 
     candidate: Candidate
     response: Response
@@ -51,7 +51,7 @@ async def attempt_all(
 ) -> Answer | Refusal:
     """Try candidates in order, at most ``limits.attempts`` of them."""
     attempts: list[Attempt] = []
-    refusal = Refusal(faults.channel_failed(call.model), ())
+    refusal: Refusal | None = None
     for candidate in candidates[: gateway.limits.attempts]:
         begun = perf_counter()
         try:
@@ -68,12 +68,14 @@ async def attempt_all(
             if fault.owner == "client":
                 return refusal
             continue
-        if response.status < 400:
+        if 200 <= response.status < 300:
             attempts.append(_attempt(candidate, response.status, begun, "answered", response))
             return Answer(candidate, response, tuple(attempts))
-        refusal, final = await _refused(call, candidate, response, attempts, begun)
+        refusal, final = await _refused(gateway, call, candidate, response, attempts, begun)
         if final:
             return refusal
+    if refusal is None:
+        return Refusal(faults.channel_failed(call.model), tuple(attempts))
     return Refusal(refusal.fault, tuple(attempts), refusal.body, refusal.headers)
 
 
@@ -112,7 +114,12 @@ def _origin(url: str, proxy: str) -> Origin:
 
 
 async def _refused(
-    call: Call, candidate: Candidate, response: Response, attempts: list[Attempt], begun: float
+    gateway: Gateway,
+    call: Call,
+    candidate: Candidate,
+    response: Response,
+    attempts: list[Attempt],
+    begun: float,
 ) -> tuple[Refusal, bool]:
     """Classify an error status: (what to tell the caller if it stays the last word, is it final?)."""
     try:
@@ -124,9 +131,12 @@ async def _refused(
     status = response.status
     attempts.append(_attempt(candidate, status, begun, f"status {status}", response))
     told = DIALECTS[call.dialect].read_fault(status, body)
+    if status == 401:
+        channel = candidate.channel
+        gateway.credentials.forget(channel.credentials[candidate.credential] if channel.credentials else "")
     if status in OUR_TROUBLE or told.out_of_credit:
         return Refusal(faults.channel_failed(call.model), tuple(attempts)), False
-    owner = "client" if status in CALLERS_FAULT else "upstream"
+    owner: faults.Owner = "client" if status in CALLERS_FAULT else "upstream"
     fault = Fault(
         status if status in CALLERS_FAULT or status == 429 or status >= 500 else 502,
         told.code or ("rate_limit_exceeded" if status == 429 else "upstream_error"),

@@ -39,10 +39,11 @@ class Disconnect:
     to be unreadable) before the answer is complete. The application usually sets it to its task's ``cancel``.
     """
 
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "task")
 
     def __init__(self) -> None:
         self.callback: Callable[[], object] | None = None
+        self.task: asyncio.Task[None] | None = None  # the request's own
 
 
 class Door(Protocol):
@@ -86,12 +87,13 @@ class Exchange:
         "_chunks",
         "_door",
         "_expects_continue",
-        "_hook",
+        "_head",
         "_left",
         "_scope",
         "_size",
         "_waiter",
         "disconnected",
+        "hook",
         "input_lost",
         "keep_alive",
         "more_body",
@@ -105,7 +107,7 @@ class Exchange:
     ) -> None:
         self._door = door
         self._scope = scope
-        self._hook = hook
+        self.hook = hook
         self._expects_continue = expects_continue
         self._chunks: list[bytes] = []
         self._size = 0
@@ -113,6 +115,9 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         self._bodyless = False
         self._chunked = False
+        self._head = (
+            b""  # of an answer with a content-length: it leaves with the first of its body, in one write
+        )
         self._left = 0  # bytes of the announced content-length still to come; -1: until the connection ends
         self.keep_alive = keep_alive
         self.more_body = True
@@ -152,7 +157,7 @@ class Exchange:
         self.disconnected = True
         self._chunks.clear()
         self._wake()
-        callback, self._hook.callback = self._hook.callback, None
+        callback, self.hook.callback = self.hook.callback, None
         if callback is not None:
             callback()
 
@@ -181,7 +186,7 @@ class Exchange:
                 self._door.failed(self, status, code, message)
             # Scope, hook and task refer to each other; undone here, they need no garbage collector.
             self.disconnected = True  # for stragglers that still hold `send`
-            self._hook.callback = None
+            self.hook.callback = self.hook.task = None
             self._scope = {}
             self._door.finished(self)
             self.task = None
@@ -266,7 +271,10 @@ class Exchange:
         self.keep_alive = keep_alive
         self.response_started = True
         self._expects_continue = False
-        self._door.transport.write(head)
+        if length > 0 and not self._bodyless:
+            self._head = head
+        else:
+            self._door.transport.write(head)
 
     def _send_body(self, body: bytes, more: bool) -> None:
         if self._bodyless:
@@ -287,7 +295,8 @@ class Exchange:
                 if self._left and not more:
                     raise RuntimeError("the body is shorter than its content-length")
             if body:
-                self._door.transport.write(body)
+                head, self._head = self._head, b""
+                self._door.transport.write(head + body if head else body)
         if not more:
             self.response_complete = True
             self._wake()

@@ -72,7 +72,7 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         await relay(gateway, call, answer.candidate, answer.response, meter, send)
     except Fault as raised:
         fault = raised
-        await send_fault(send, call.dialect, raised, call.request_id)
+        await _tell(send, call, raised, meter)
     except asyncio.CancelledError:
         gone = True
     except Exception as error:  # noqa: BLE001 (our own failure: told as one, named in the journal)
@@ -80,13 +80,21 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         gateway.journal.note(
             "internal_error", request_id=call.request_id, error=f"{type(error).__name__}: {error}"
         )
-        if not meter.delivered:
-            await send_fault(send, call.dialect, fault, call.request_id)
+        await _tell(send, call, fault, meter)
     finally:
         size = body_bytes if answered else len(body.data)
         body.release()
         outcome = _outcome(meter, fault, gone, attempts)
         _settle(gateway, call, plan, held, outcome, size, fault, overhead_s)
+
+
+async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
+    """Before the head went out a whole answer, afterwards the end of a stream."""
+    if not meter.head_sent:
+        await send_fault(send, call.dialect, fault, call.request_id)
+        return
+    tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point())
+    await send({"type": "http.response.body", "body": tail})
 
 
 async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: VendorId | None) -> Plan:

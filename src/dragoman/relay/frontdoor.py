@@ -276,7 +276,7 @@ class FrontDoor(HttpToolsProtocol):
     def _begin(self, exchange: Exchange) -> None:
         self._running = exchange
         task = self.loop.create_task(exchange.run(self.app))
-        exchange.task = task
+        exchange.task = exchange.hook.task = task
         self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:

@@ -45,8 +45,8 @@ def credential(headers: Mapping[bytes, bytes], query: str, surface: str) -> str:
         if value:
             return value.decode("latin-1")
     for pair in query.split("&") if query else ():
-        name, _, text = pair.partition("=")
-        if unquote_plus(name) == "key" and text:
+        parameter, _, text = pair.partition("=")
+        if unquote_plus(parameter) == "key" and text:
             return unquote_plus(text).strip()
     return ""
 

@@ -46,6 +46,7 @@ class Meter:
         self.tap = tap
         self.started = started  # perf_counter seconds
         self.status = 0
+        self.head_sent = False
         self.delivered = False
         self.first_byte_ms = 0
         self.error = ""
@@ -110,6 +111,7 @@ async def _whole(
     meter.first_byte()
     headers = answer_headers(call, response)
     headers.append((b"content-length", b"%d" % len(data)))
+    meter.head_sent = True
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
 
@@ -132,7 +134,7 @@ async def _stream(
         ]
     if not array:
         headers.append((b"x-accel-buffering", b"no"))
-    meter.status = response.status
+    meter.status, meter.head_sent = response.status, True
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     gateway.metrics.open_streams.inc()
     owned = 0
@@ -146,18 +148,28 @@ async def _stream(
                 meter.delivered = True
                 meter.first_byte()
                 await send({"type": "http.response.body", "body": out, "more_body": True})
+        at = meter.tap.point(array=array)
         tail = frames.finish()
         cut = not meter.tap.complete and not meter.tap.failed
         if cut:
             meter.error = "the upstream ended the stream before its end"
+        elif tail:
+            if len(meter.tap.ids) != owned:
+                await _own(gateway, call, candidate, meter.tap.ids[owned:])
+            meter.delivered = True
+            meter.first_byte()
     except (UpstreamError, ValueError) as error:
-        cut, tail = True, b""
-        meter.error = f"the upstream broke off the stream ({error})"
+        at, tail = meter.tap.point(array=array), b""
+        cut = not meter.tap.complete and not meter.tap.failed
+        if cut:
+            meter.error = f"the upstream broke off the stream ({error})"
     finally:
         gateway.metrics.open_streams.dec()
+    if frames.unclosed and not cut:
+        tail = b"\r\n]"
     if cut:
         fault = Fault(502, "upstream_cut", meter.error, type="server_error", owner="upstream")
-        tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point(array=array))
+        tail = frames.gap() + DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, at)
     await send({"type": "http.response.body", "body": tail})
 
 
@@ -171,6 +183,7 @@ class _Frames:
         self._drop_usage = not call.include_usage and candidate.channel.endpoint.provider.stream_usage
         self._array = kind == b"application/json"
         self._events = EventStreamDecoder() if kind == b"application/vnd.amazon.eventstream" else None
+        self.unclosed = False  # a JSON array was opened and its end has not come
         self._splitter = JsonArraySplitter() if self._array else SseSplitter()
 
     def feed(self, chunk: bytes) -> bytes:
@@ -186,11 +199,18 @@ class _Frames:
         tail = self._splitter.finish()
         return self._pass(tail) if tail else b""
 
+    def gap(self) -> bytes:
+        """What must come before a frame of ours: the end of one that went out in pieces because of its size."""
+        return b"\n\n" if self._splitter.oversize and not self._array else b""
+
     def _pass(self, frame: bytes) -> bytes:
         if self._array:
             data = JsonArraySplitter.element(frame)
             if data:
+                self.unclosed = self.unclosed or frame.lstrip().startswith(b"[")
                 self._tap.frame(data)
+            elif b"]" in frame:
+                self.unclosed = False
             return frame
         event, data = sse_parts(frame)
         if not data:
@@ -206,9 +226,23 @@ class _Frames:
 def _rename(data: bytes, call: Call) -> bytes:
     """Put the name the client knows where the vendor wrote its own."""
     raw = msgspec.json.encode(call.model)
-    for path in _MODEL_PATHS.get(call.dialect, ()):
-        data = edit_path(data, path, raw)
+    try:
+        for path in _MODEL_PATHS.get(call.dialect, ()):
+            if _stands(data, path):
+                data = edit_path(data, path, raw)
+    except (Fault, msgspec.DecodeError):
+        return data  # what cannot be read goes out as it came
     return data
+
+
+def _stands(data: bytes, path: Sequence[str]) -> bool:
+    """Is there a member at ``path``? (``edit_path`` would add the last one.)"""
+    for name in path:
+        raw = _check_json(data).get(name)
+        if raw is None:
+            return False
+        data = bytes(raw)
+    return True
 
 
 async def _own(gateway: Gateway, call: Call, candidate: Candidate, ids: Sequence[tuple[str, str]]) -> None:

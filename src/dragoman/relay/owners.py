@@ -8,7 +8,6 @@ from typing import Any
 
 from dragoman.store.records import VendorId
 
-
 Write = Callable[[Callable[[Any], None]], "asyncio.Future[None]"]
 
 

@@ -6,7 +6,6 @@ status, expiry, address (before a byte of the body is read) â†’ lists, or body â
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
@@ -91,7 +90,11 @@ class Application:
                 )
                 await self._serve(scope, call, body, send, started)
         except Fault as fault:
-            if fault.status == 404 and self._api_only(dict(scope["headers"])) and not path.startswith(API_PREFIXES):
+            if (
+                fault.status == 404
+                and self._api_only(dict(scope["headers"]))
+                and not path.startswith(API_PREFIXES)
+            ):
                 fault = self._not_here(path)
             await self._refuse(scope, surface, fault, request_id, path, send)
         except ClientGone:
@@ -99,15 +102,12 @@ class Application:
 
     async def _serve(self, scope: Scope, call: Call, body: Body, send: Send, started: float) -> None:
         """Run the flow; when the client's connection is lost, the task is cancelled and the flow settles."""
-        hook = scope.get("extensions", {}).get("dragoman.disconnect")
-        task = asyncio.current_task()
-        if hook is not None and task is not None:
-            hook.callback = task.cancel
+        hook = scope["extensions"]["dragoman.disconnect"]
+        hook.callback = hook.task.cancel
         try:
             await flow.serve(self._gateway, call, body, send, started)
         finally:
-            if hook is not None:
-                hook.callback = None
+            hook.callback = None
 
     def _route(self, method: str, path: str, headers: dict[bytes, bytes]) -> tuple[Route, str, bool]:
         canonical_path, fixed = repair(path, b"text/html" in headers.get(b"accept", b"") and method == "GET")

@@ -7,21 +7,15 @@ PostgreSQL writers of the feed take turns until they commit, so that a number is
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, text
 
-from dragoman.core.money import Price, multiplier_micros
-from dragoman.providers.base import OPERATION_DIALECT, Endpoint, Provider
-from dragoman.routing.snapshot import Channel, Group, Snapshot
 from dragoman.store.engine import CHANGES_LOCK, advisory_lock, is_sqlite
 from dragoman.store.tables import ENABLED, changes, channel_credentials, channels, groups, prices
 from dragoman.store.vault import Vault
-
-logger = logging.getLogger(__name__)
 
 CHANNEL_NAME = "dragoman_changes"  # for LISTEN on PostgreSQL
 CREDENTIAL_PURPOSE = b"upstream credential"
@@ -184,81 +178,4 @@ def _price(row: Any) -> PriceRow:
         reasoning=row.reasoning,
         per_request=row.per_request,
         extra=json.loads(row.extra),
-    )
-
-
-def compile_snapshot(
-    rows: SnapshotRows,
-    *,
-    providers: Mapping[str, Provider],
-    default_price: Callable[[str], Price | None],
-    price: Callable[[str, Mapping[str, str | None]], Price],
-    aliases: Mapping[str, str] = {},
-    catalogue: Iterable[str] = (),
-    version: int = 0,
-) -> Snapshot:
-    """The rows as the data plane uses them. ``price`` turns a version and decimal strings into a Price.
-
-    A channel or price that cannot work is left out and told in the log: one bad row must not stop all the others.
-    """
-    channels_: list[Channel] = []
-    for row in rows.channels:
-        provider = providers.get(row.provider)
-        if provider is None:
-            logger.warning("channel %s is left out: unknown provider %s", row.name, row.provider)
-            continue
-        try:
-            channels_.append(_compile_channel(row, provider))
-        except ValueError as error:
-            logger.warning("channel %s is left out: %s", row.name, error)
-    prices_: dict[str, Price] = {}
-    for p in rows.prices:
-        try:
-            prices_[p.model] = price(p.version, {name: getattr(p, name) for name in PRICE_FIELDS})
-        except ValueError as error:
-            logger.warning("the price of %s is left out: %s", p.model, error)
-    return Snapshot(
-        groups=[_compile_group(g) for g in rows.groups],
-        channels=channels_,
-        prices=prices_,
-        default_price=default_price,
-        aliases=aliases,
-        catalogue=rows.known.union(catalogue),
-        version=version,
-    )
-
-
-def _compile_group(row: GroupRow) -> Group:
-    return Group(
-        name=row.name,
-        multiplier_micros=multiplier_micros(row.multiplier),
-        strict=row.hold == "strict",
-        translate=bool(row.options.get("translate", True)),
-        vendor_prefixes=bool(row.options.get("vendor_prefixes", False)),
-    )
-
-
-def _compile_channel(row: ChannelRow, provider: Provider) -> Channel:
-    operations = frozenset(provider.paths)
-    if row.dialects:
-        operations = frozenset(op for op in operations if OPERATION_DIALECT[op] in row.dialects)
-    return Channel(
-        id=row.id,
-        name=row.name,
-        label=row.label or provider.label,
-        endpoint=Endpoint(
-            provider=provider,
-            base_url=row.base_url,
-            headers=tuple(row.headers.items()),
-            drop_params=row.drop_params,
-            options=row.options,
-        ),
-        credentials=row.keys,
-        models=row.models,
-        groups=row.groups,
-        operations=operations,
-        model_map=row.model_map,
-        priority=row.priority,
-        weight=row.weight,
-        proxy=row.proxy,
     )

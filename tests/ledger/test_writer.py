@@ -1,0 +1,244 @@
+"""The writer in trouble: the database goes away and comes back, leases are lost, holds of the dead are expired."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from dragoman.ledger.book import Book
+from dragoman.ledger.core import Held, LedgerError, Refused
+from dragoman.ledger.writer import LedgerUnavailable, trouble
+from dragoman.store.engine import open_engine
+from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
+
+USD = 10**9
+
+
+async def until(condition, book):
+    """Wait, in steps of the writer's own heartbeat, for something that happens in its thread."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(QUICK.beat_s)
+
+
+def run(url, tmp_path, scenario):
+    engine = open_engine(url, tmp_path)
+
+    async def main():
+        book = Book(engine, limits=QUICK)
+        await book.start()
+        try:
+            await scenario(book, engine)
+        finally:
+            await book.close()
+
+    asyncio.run(main())
+    assert_clean(engine)
+    engine.dispose()
+
+
+def test_sqlite_is_busy_then_free(sqlite_db, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        await book.hold(ada.hold("a", 20_000))
+        await book.run(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
+        intruder = sqlite3.connect(engine.url.database, isolation_level=None)
+        intruder.execute("BEGIN IMMEDIATE")
+        post = book.post(ada.post("a", 8_000))
+        with pytest.raises(LedgerUnavailable, match="locked"):
+            await book.hold(ada.hold("b", 20_000))
+        with pytest.raises(LedgerUnavailable):
+            await book.run(lambda _c: None)
+        assert "locked" in book.trouble()
+        assert not post.done() and book.stats()["backlog"] == 1
+        intruder.execute("COMMIT")
+        intruder.close()
+        assert (await post).amount == 8_000
+        assert book.trouble() == ""
+        assert await book.hold(ada.hold("b", 20_000)) == Held("b", 20_000)
+        await book.void(ada.void("b"))
+        assert account(engine, ada.wallet_id)["balance_nanos"] == USD - 8_000
+
+    run(sqlite_db, tmp_path, scenario)
+
+
+def test_postgres_cuts_every_connection(postgres_url, postgres_server, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        await book.hold(ada.hold("a", 20_000))
+        name = engine.url.database
+        with psycopg.connect(postgres_server, autocommit=True) as admin:
+
+            def kill():
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            kill()
+            post = book.post(ada.post("a", 8_000))
+            with pytest.raises(LedgerUnavailable):
+                await book.hold(ada.hold("b", 20_000))
+            assert book.trouble()
+            assert not post.done()
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        # The hold may have been expired meanwhile (its lease's lock was cut too): the post is then a late one.
+        result = await post
+        assert (result.amount, result.repeated) == (8_000, False)
+        await until(lambda: not book.trouble(), book)
+        assert await book.hold(ada.hold("c", 20_000)) == Held("c", 20_000)
+        assert (await book.post(ada.post("c", 2_000))).amount == 2_000
+        assert account(engine, ada.wallet_id)["balance_nanos"] == USD - 10_000
+
+    run(postgres_url, tmp_path, scenario)
+
+
+def test_what_cannot_be_written_at_the_end_is_told(sqlite_db, tmp_path):
+    engine = open_engine(sqlite_db, tmp_path)
+
+    async def main():
+        book = Book(engine, limits=type(QUICK)(beat_s=0.05, retry_s=0.05, drain_s=0.2))
+        await book.start()
+        ada = await funded(book, USD)
+        await book.hold(ada.hold("a", 20_000))
+        await book.run(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
+        intruder = sqlite3.connect(engine.url.database, isolation_level=None)
+        intruder.execute("BEGIN IMMEDIATE")
+        post = book.post(ada.post("a", 8_000))
+        await book.close()
+        with pytest.raises(LedgerUnavailable, match="were not written"):
+            await post
+        intruder.close()
+
+    asyncio.run(main())
+    assert_clean(engine)
+    engine.dispose()
+
+
+def test_a_restart_expires_what_the_dead_process_held(database_url, tmp_path):
+    engine = open_engine(database_url, tmp_path)
+
+    async def first():
+        book = Book(engine, limits=QUICK)
+        await book.start()
+        ada = await funded(book, 100_000)
+        await book.hold(ada.hold("call", 60_000))
+        await book.hold(ada.hold("task", 40_000, task=True, deadline=2**33))
+        await book.close()  # as a crash would: the hold stays open, the lease is gone
+        return ada
+
+    async def second(ada):
+        book = Book(engine, limits=QUICK)
+        await book.start()
+        assert book.stats()["expired"] == 1
+        assert account(engine, ada.wallet_id)["held_nanos"] == 40_000
+        assert await book.hold(ada.hold("next", 80_000)) == Refused("wallet", 60_000)
+        late = await book.post(ada.post("call", 20_000))
+        assert (late.kind, late.amount) == ("late", 20_000)
+        assert (await book.post(ada.post("task", 20_000))).kind == "post"
+        await book.close()
+
+    ada = asyncio.run(first())
+    asyncio.run(second(ada))
+    assert_clean(engine)
+    engine.dispose()
+
+
+def test_a_tasks_hold_expires_at_its_deadline(database_url, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        await book.hold(ada.hold("task", 60_000, task=True, deadline=NOW - 10**8))
+        await until(lambda: account(engine, ada.wallet_id)["held_nanos"] == 0, book)
+        assert (await book.post(ada.post("task", 2_000))).kind == "late"
+
+    run(database_url, tmp_path, scenario)
+
+
+def test_postgres_a_live_process_expires_a_dead_ones_holds(postgres_url, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        other = Book(engine, limits=type(QUICK)(beat_s=3600.0))
+        await other.start()
+        await other.hold(ada.hold("orphan", 60_000))
+        await book.hold(ada.hold("mine", 2_000))
+        other._writer._lease.drop()  # its session ends, as when the process is killed
+        await until(lambda: account(engine, ada.wallet_id)["held_nanos"] == 2_000, book)
+        assert (await book.void(ada.void("mine"))).kind == "void"
+        assert (await other.post(ada.post("orphan", 4_000))).kind == "late"
+        await other.close()
+
+    run(postgres_url, tmp_path, scenario)
+
+
+def test_a_lost_lease_is_replaced(postgres_url, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        before = book._writer.lease_id
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM leases"))
+        await until(lambda: book._writer.lease_id != before, book)
+        assert await book.hold(ada.hold("a", 2_000)) == Held("a", 2_000)
+        await book.void(ada.void("a"))
+
+    run(postgres_url, tmp_path, scenario)
+
+
+def test_start_fails_with_the_databases_error(tmp_path):
+    engine = open_engine("postgresql://nobody@127.0.0.1:1/none", tmp_path)
+
+    async def main():
+        with pytest.raises(OperationalError):
+            await Book(engine).start()
+
+    asyncio.run(main())
+    empty = open_engine("", tmp_path / "empty")
+
+    async def unmigrated():
+        for _ in range(2):  # and the lock is free again
+            with pytest.raises(OperationalError, match="no such table"):
+                await Book(empty).start()
+
+    asyncio.run(unmigrated())
+    empty.dispose()
+
+
+def wrapped(cause, invalidated=False):
+    error = OperationalError("SELECT", {}, cause)
+    error.connection_invalidated = invalidated
+    return error
+
+
+def sqlite_error(code):
+    error = sqlite3.OperationalError("x")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (LedgerError("x"), "poison"),
+        (psycopg.errors.SerializationFailure(), "again"),
+        (wrapped(psycopg.errors.DeadlockDetected()), "again"),
+        (wrapped(Exception(), invalidated=True), "lost"),
+        (psycopg.OperationalError("server closed the connection"), "lost"),
+        (psycopg.InterfaceError("the connection is closed"), "lost"),
+        (psycopg.errors.AdminShutdown(), "lost"),
+        (psycopg.errors.DiskFull(), "lost"),
+        (psycopg.errors.UniqueViolation(), "poison"),
+        (psycopg.errors.NumericValueOutOfRange(), "poison"),
+        (sqlite_error(sqlite3.SQLITE_BUSY), "lost"),
+        (sqlite_error(sqlite3.SQLITE_IOERR | 3 << 8), "lost"),
+        (sqlite_error(sqlite3.SQLITE_FULL), "lost"),
+        (sqlite_error(sqlite3.SQLITE_ERROR), "poison"),
+        (IntegrityError("INSERT", {}, sqlite3.IntegrityError("unique")), "poison"),
+        (OverflowError("int too large"), "poison"),
+    ],
+)
+def test_what_an_error_means(error, what):
+    assert trouble(error) == what
+
+
