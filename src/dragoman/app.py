@@ -80,7 +80,7 @@ def limits_of(settings: Settings) -> Limits:
         ),
         hold_output_tokens=s.hold_output_tokens,
         max_output_tokens=s.max_output_tokens,
-        count_tokens_concurrency=s.count_tokens_concurrency,
+        background_s=s.background_s,
         strict_paths=s.strict_paths,
         api_only_hosts=frozenset(h.lower() for h in s.api_only_hosts),
         public_url=s.public_url,
@@ -172,6 +172,8 @@ class Runtime:
 
     async def stop(self) -> None:
         """Finish what is written, close what is open."""
+        if self.gateway is not None:
+            self._tasks += self.gateway.later
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -318,7 +320,12 @@ async def running(settings: Settings) -> AsyncIterator[Runtime]:
         await asyncio.to_thread(store.close)
 
 
-async def _serve(settings: Settings, announce: Announce, ready: Callable[[str], None] | None = None) -> None:
+async def _serve(
+    settings: Settings,
+    announce: Announce,
+    ready: Callable[[str], None] | None = None,
+    worker: int | None = None,
+) -> None:
     async with running(settings) as runtime:
         loop = asyncio.get_running_loop()
         runtime.journal.attach(loop.call_later)
@@ -332,7 +339,8 @@ async def _serve(settings: Settings, announce: Announce, ready: Callable[[str], 
                 f"cannot listen on {settings.server.host}:{settings.server.port}: {error}"
             ) from error
         desk = AdminDesk(runtime.book, runtime.store.vault, reveal=settings.server.reveal_keys)
-        admin = await _open_desk(desk, settings, runtime.journal)
+        # of several workers the first has the socket
+        admin = None if worker else await _open_desk(desk, settings, runtime.journal)
         scheme = "https" if settings.server.tls_cert else "http"
         url = f"{scheme}://{_shown(settings.server.host)}:{server.port}"
         announce(f"dragoman {__version__} listening on {url}")
@@ -343,12 +351,24 @@ async def _serve(settings: Settings, announce: Announce, ready: Callable[[str], 
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         runtime.journal.note("listening", url=url, version=__version__, pid=os.getpid())
+        if worker is not None:
+            _stop_with_parent(loop, server)
         try:
             await serve(server)
         finally:
             runtime.journal.note("stopped")
             if admin is not None:
                 admin.close()
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, server: GatewayServer) -> None:
+    """A worker's stdin is a pipe that nobody writes to: it ends when the parent is gone, however that happened."""
+
+    def stop() -> None:
+        loop.remove_reader(0)
+        server.should_exit = True
+
+    loop.add_reader(0, stop)
 
 
 def _listen(settings: Settings, application: Application) -> GatewayServer:
@@ -379,9 +399,9 @@ def _shown(host: str) -> str:
     return "127.0.0.1" if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host)
 
 
-def run_server(settings: Settings, announce: Announce) -> None:
-    """Serve until told to stop. Raises StartError."""
-    uvloop.run(_serve(settings, announce))
+def run_server(settings: Settings, announce: Announce, worker: int | None = None) -> None:
+    """Serve in this process until told to stop; as ``worker`` number so-and-so of ``workers``. Raises StartError."""
+    uvloop.run(_serve(settings, announce, worker=worker))
 
 
 def run_demo(settings: Settings, data_dir: Path | None, announce: Announce) -> None:

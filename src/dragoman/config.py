@@ -108,7 +108,7 @@ class Server(Section):
     max_output_tokens: int = Field(200_000, ge=1)
     detail_days: int = Field(30, ge=1)
     key_cache: int = Field(100_000, ge=1)
-    count_tokens_concurrency: int = Field(4, ge=1)
+    background_s: float = Field(3600, gt=0)
 
 
 class GroupEntry(Section):
@@ -233,9 +233,12 @@ class Settings(Section):
         return notes
 
 
-def load(path: str | os.PathLike[str] | None, environ: dict[str, str] | None = None) -> Settings:
+def load(
+    path: str | os.PathLike[str] | None, environ: dict[str, str] | None = None, **server: Any
+) -> Settings:
     """Read the configuration. ``path`` None: ``dragoman.toml`` in the working directory when it is there.
 
+    ``server`` are values of ``[server]`` from the command line; they win over the environment, which wins over the file.
     Raises ConfigError with every problem found, each with the file and the path of the entry.
     """
     env = dict(os.environ) if environ is None else environ

@@ -14,11 +14,20 @@ from typing import Any
 
 import pytest
 from tests.clients import sdks
+from tests.world import harness
 
 from dragoman.simulator.server import running
 
 PROBES = Path(__file__).parent / "probes"
 PROBE_TIMEOUT_S = 100
+
+
+# What the probes and samples ask for, by the channel that serves it.
+MODELS = {
+    "openai": ["gpt-5.4", "gpt-3.5-turbo-instruct", "text-embedding-3-large", "omni-moderation-latest"],
+    "anthropic": ["claude-sonnet-4-6"],
+    "gemini": ["gemini-2.5-flash", "gemini-embedding-001"],
+}
 
 
 @dataclass(frozen=True)
@@ -27,23 +36,33 @@ class Gateway:
 
     url: str
     key: str
-    wrong_key: str = "bad-key"
+    wrong_key: str = "sk-" + "Nobody" * 8
 
 
 @contextlib.contextmanager
-def start_gateway() -> Iterator[Gateway]:
-    """What the clients speak to: the simulated provider itself.
+def start_gateway(directory: Path) -> Iterator[Gateway]:
+    """A real `dragoman serve` before the simulated provider; its books must be clean at the end.
 
-    Whatever is put here instead must serve gpt-5.4, claude-sonnet-4-6, gemini-2.5-flash, text-embedding-3-large,
-    gemini-embedding-001 and omni-moderation-latest from a simulator, and let its answers through unchanged.
+    One attempt a call: a simulated failure is the last word, and no probe waits for a second channel.
     """
-    with running() as url:
-        yield Gateway(url, "sk-" + "k" * 48)
+    with running() as vendor:
+        channels = [
+            {"name": provider, "provider": provider, "base_url": vendor, "keys": ["simulated"], "models": models}
+            for provider, models in MODELS.items()
+        ]
+        prices = [
+            {"model": model, "input": "1", "cached_input": "0.1", "output": "10"}
+            for models in MODELS.values()
+            for model in models
+        ]
+        serving = contextlib.contextmanager(harness.gateway_for)
+        with serving(directory, channels, server={"attempts": 1}, prices=prices) as gateway:
+            yield Gateway(gateway.url, harness.KEY)
 
 
 @pytest.fixture(scope="session")
-def gateway() -> Iterator[Gateway]:
-    with start_gateway() as started:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with start_gateway(tmp_path_factory.mktemp("clients")) as started:
         yield started
 
 

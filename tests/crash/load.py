@@ -11,11 +11,12 @@ import json
 import sys
 from itertools import count
 
+from tests.ledger.bank import Client
+
 from dragoman.ledger.book import Book
 from dragoman.ledger.core import Held
 from dragoman.ledger.writer import Limits
 from dragoman.store.engine import open_engine
-from tests.ledger.bank import Client
 
 
 def say(line: str) -> None:

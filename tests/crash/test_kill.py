@@ -15,12 +15,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import text
+from tests.ledger.bank import QUICK, account, assert_clean, funded
 
 from dragoman.ledger.audit import audit
 from dragoman.ledger.book import Book
 from dragoman.ledger.core import LATE, POST
 from dragoman.store.engine import StoreBusy, is_sqlite, open_engine
-from tests.ledger.bank import QUICK, account, assert_clean, funded
 
 USD = 10**9
 ROOT = Path(__file__).parent.parent.parent
@@ -72,7 +72,9 @@ def test_kill_nine_under_load(database_url, tmp_path):
         with process(database_url, tmp_path, ada, "forever", f"round{round_}") as child:
             answered += [child.stdout.readline().strip() for _ in range(150 + 100 * round_)]
             child.send_signal(signal.SIGKILL)
-            answered += [line.strip() for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+            answered += [
+                line.strip() for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")
+            ]
             child.wait()
         # Even before the restart the books are right: what is open is still held.
         report = audit(engine)
@@ -123,7 +125,8 @@ def test_four_processes_at_one_wallet(postgres_url, tmp_path):
     ada = with_book(engine, lambda book: funded(book, 50 * 20_000))
     with ExitStack() as stack:
         children = [
-            stack.enter_context(process(postgres_url, tmp_path, ada, "holds", "50", f"p{n}")) for n in range(4)
+            stack.enter_context(process(postgres_url, tmp_path, ada, "holds", "50", f"p{n}"))
+            for n in range(4)
         ]
         for child in children:
             assert child.stdout.readline() == "ready\n"

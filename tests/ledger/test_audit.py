@@ -6,20 +6,25 @@ import asyncio
 
 import pytest
 from sqlalchemy import text
+from tests.ledger.bank import NOW, QUICK, funded
 
 from dragoman.ledger.audit import audit
+from dragoman.ledger.batch import Sql, run
 from dragoman.ledger.book import Book
 from dragoman.ledger.core import Credit, Expire, Refund
-from dragoman.ledger.batch import Sql, run
 from dragoman.store.engine import is_sqlite, open_engine
 from dragoman.store.records import purge_logs
-from tests.ledger.bank import NOW, QUICK, funded
 
 USD = 10**9
 
 
 def expire(connection, hold_id):
-    run(connection.connection.cursor(), Sql(is_sqlite(connection)), [Expire(id=hold_id, reason="process died", now=NOW)], None)
+    run(
+        connection.connection.cursor(),
+        Sql(is_sqlite(connection)),
+        [Expire(id=hold_id, reason="process died", now=NOW)],
+        None,
+    )
 
 
 async def business(book):
@@ -134,9 +139,14 @@ def test_tampering_is_found(ledger, what):
             connection.execute(text("ALTER TABLE transfers DISABLE TRIGGER USER"))
             connection.execute(text("ALTER TABLE users DROP CONSTRAINT fk_users_wallet_id"))
         if is_sqlite(engine) and what == "wallet deleted":
-            connection.execute(text("UPDATE users SET wallet_id = :other WHERE id = :user"), {"other": names["other"], "user": names["user"]})
+            connection.execute(
+                text("UPDATE users SET wallet_id = :other WHERE id = :user"),
+                {"other": names["other"], "user": names["user"]},
+            )
         used = {k: v for k, v in names.items() if f":{k}" in statement}
-        connection.execute(text(statement.replace("a-late:late", "a-late\\:late").replace("fund:ada", "fund\\:ada")), used)
+        connection.execute(
+            text(statement.replace("a-late:late", "a-late\\:late").replace("fund:ada", "fund\\:ada")), used
+        )
     report = audit(engine)
     assert not report.ok
     assert kind in {f.kind for f in report.findings}, report.findings

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from sqlalchemy import insert, text
+from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
 
 from dragoman.ledger.audit import audit
 from dragoman.ledger.book import Book
@@ -14,7 +15,6 @@ from dragoman.ledger.core import Credit, Held, Hold, LedgerError, Refund, Refuse
 from dragoman.ledger.writer import LedgerUnavailable, Limits
 from dragoman.store.engine import StoreBusy, open_engine
 from dragoman.store.tables import meta
-from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
 
 USD = 10**9
 
@@ -48,12 +48,22 @@ def test_hold_and_post_move_wallet_key_and_log_together(database_url, tmp_path):
         detail = b'{"attempts":[]}'
         assert await book.post(ada.post("r1", 8_000, detail=detail)) == Resolution("r1", "post", 8_000)
         wallet, key = account(engine, ada.wallet_id), account(engine, ada.account_id)
-        assert (wallet["balance_nanos"], wallet["held_nanos"], wallet["used_nanos"]) == (USD - 8_000, 0, 8_000)
+        assert (wallet["balance_nanos"], wallet["held_nanos"], wallet["used_nanos"]) == (
+            USD - 8_000,
+            0,
+            8_000,
+        )
         assert (key["balance_nanos"], key["held_nanos"], key["used_nanos"]) == (0, 0, 8_000)
         assert (wallet["request_count"], key["request_count"], key["last_used_at"]) == (1, 1, NOW)
         with engine.connect() as c:
             log = c.execute(text("SELECT * FROM call_logs")).one()
-            assert (log.request_id, log.quota, log.nanos, log.user_id, log.key_id) == ("r1", 4, 8_000, ada.user_id, ada.key_id)
+            assert (log.request_id, log.quota, log.nanos, log.user_id, log.key_id) == (
+                "r1",
+                4,
+                8_000,
+                ada.user_id,
+                ada.key_id,
+            )
             assert (log.model, log.model_asked) == ("gpt-5.4-mini", None)
             assert bytes(c.execute(text("SELECT detail FROM call_details")).scalar_one()) == detail
             assert c.execute(text("SELECT COUNT(*) FROM holds")).scalar_one() == 0
@@ -104,7 +114,9 @@ def test_refunds_end_at_the_charge(database_url, tmp_path):
         ada = await funded(book, USD)
         await book.hold(ada.hold("a", 20_000))
         await book.post(ada.post("a", 10_000))
-        assert await book.refund(Refund(id="x", of="a", amount=6_000, now=NOW)) == Resolution("x", "refund", 6_000)
+        assert await book.refund(Refund(id="x", of="a", amount=6_000, now=NOW)) == Resolution(
+            "x", "refund", 6_000
+        )
         assert (await book.refund(Refund(id="x", of="a", amount=6_000, now=NOW))).repeated
         with pytest.raises(LedgerError, match="would exceed"):
             await book.refund(Refund(id="y", of="a", amount=6_000, now=NOW))
@@ -179,7 +191,9 @@ def test_one_bad_command_does_not_hurt_its_batch(database_url, tmp_path):
         assert c == Refused("wallet", USD - 20_000)
         with pytest.raises(Exception, match=r"(?i)int|range"):
             await bad_row
-        assert (await book.post(ada.post("a", 2_000, input_tokens=2**70))).kind == "post"  # odd counts are cut
+        assert (
+            await book.post(ada.post("a", 2_000, input_tokens=2**70))
+        ).kind == "post"  # odd counts are cut
         await book.void(ada.void("d"))
 
     with_book(database_url, tmp_path, scenario)
@@ -219,7 +233,10 @@ def test_functions_run_in_order_and_fail_alone(database_url, tmp_path):
         assert "IntegrityError" in type(third).__name__
         with engine.connect() as c:
             assert c.execute(text("SELECT name FROM meta")).scalars().all() == ["good"]
-        assert await asyncio.to_thread(book.run_blocking, lambda c: c.execute(text("SELECT 1")).scalar_one()) == 1
+        assert (
+            await asyncio.to_thread(book.run_blocking, lambda c: c.execute(text("SELECT 1")).scalar_one())
+            == 1
+        )
 
     with_book(database_url, tmp_path, scenario)
 

@@ -42,7 +42,9 @@ def hold(hold_id, amount, **more):
 
 
 def post(hold_id, amount):
-    return Post(id=hold_id, amount=amount, record=CallRecord(request_id=hold_id, created_at=5, user_id=1), now=6.5)
+    return Post(
+        id=hold_id, amount=amount, record=CallRecord(request_id=hold_id, created_at=5, user_id=1), now=6.5
+    )
 
 
 def void(hold_id):
@@ -135,7 +137,10 @@ def test_credit_comes_from_funding_and_goes_back_there():
     state = make()
     apply(state, credit("in", 6_000))
     apply(state, credit("out", -2_000))
-    assert [(t.debit_id, t.credit_id, t.amount) for t in state.made] == [(FUNDING, WALLET, 6_000), (WALLET, FUNDING, 2_000)]
+    assert [(t.debit_id, t.credit_id, t.amount) for t in state.made] == [
+        (FUNDING, WALLET, 6_000),
+        (WALLET, FUNDING, 2_000),
+    ]
     assert state.accounts[WALLET].balance == 4_000
 
 
@@ -230,7 +235,9 @@ class Ledger(RuleBasedStateMachine):
         assert self.state.accounts[WALLET].holds == len(self.state.holds) + len(self.ends)
         made = [t.id for t in self.state.made]
         assert len(made) == len(set(made))
-        assert {i for i in made if i.endswith(LATE_SUFFIX)} == {i + LATE_SUFFIX for i, e in self.ends.items() if e == "late"}
+        assert {i for i in made if i.endswith(LATE_SUFFIX)} == {
+            i + LATE_SUFFIX for i, e in self.ends.items() if e == "late"
+        }
 
     @invariant()
     def one_log_row_a_charge(self):

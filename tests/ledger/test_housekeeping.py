@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import text
+from tests.ledger.bank import NOW
 
 from dragoman.ledger.housekeeping import DAY_S, housekeep
 from dragoman.store.engine import is_sqlite, open_engine
 from dragoman.store.publish import changes_since, record_change
 from dragoman.store.records import month_bounds
-from tests.ledger.bank import NOW
 
 
 def test_retention_and_partitions(database_url, tmp_path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
+from tests.ledger.bank import NOW
 
 from dragoman.ledger.leases import Lease, living
 from dragoman.store.engine import LEASE_SPACE, open_engine
-from tests.ledger.bank import NOW
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def engine(database_url, tmp_path):
 
 def add_hold(connection, hold_id, lease_id, deadline=None):
     connection.execute(
-        text("INSERT INTO holds (id, wallet_id, user_id, amount, lease_id, deadline, created_at) VALUES (:id, 1, 1, 0, :lease, :deadline, 1)"),
+        text(
+            "INSERT INTO holds (id, wallet_id, user_id, amount, lease_id, deadline, created_at) VALUES (:id, 1, 1, 0, :lease, :deadline, 1)"
+        ),
         {"id": hold_id, "lease": lease_id, "deadline": deadline},
     )
 

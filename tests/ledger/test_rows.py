@@ -23,15 +23,23 @@ def test_values_are_read_and_written_in_column_order():
     assert OpenHold(*rows.hold_row(hold)) == hold
     transfer = Transfer("t", 1, 2, 3, 4, 6000, 7, 8, "note", 9)
     assert Transfer(*rows.transfer_row(transfer)) == transfer
-    assert rows.HOLD_COLUMNS == OpenHold.__struct_fields__
-    assert rows.TRANSFER_COLUMNS == Transfer.__struct_fields__
+    assert OpenHold.__struct_fields__ == rows.HOLD_COLUMNS
+    assert Transfer.__struct_fields__ == rows.TRANSFER_COLUMNS
     short = [c.removesuffix("_nanos").removesuffix("_at") for c in rows.ACCOUNT_COLUMNS]
     assert short == list(Account.__struct_fields__[: len(short)])
 
 
 def test_a_log_row_says_what_was_charged():
     record = CallRecord(
-        request_id="r", created_at=5, user_id=1, model="m", model_asked="alias", group="g", nanos=99, quota=9, detail=b"{}"
+        request_id="r",
+        created_at=5,
+        user_id=1,
+        model="m",
+        model_asked="alias",
+        group="g",
+        nanos=99,
+        quota=9,
+        detail=b"{}",
     )
     entry = LogEntry("hold", record, 8_000)
     row = dict(zip(rows.LOG_COLUMNS, rows.log_row(entry), strict=True))
@@ -39,7 +47,10 @@ def test_a_log_row_says_what_was_charged():
     assert (row["model"], row["model_asked"], row["grp"]) == ("m", "alias", "g")
     assert rows.detail_row(entry) == (5, "hold", b"{}")
     same = msgspec.structs.replace(record, model_asked="m")
-    assert dict(zip(rows.LOG_COLUMNS, rows.log_row(LogEntry("hold", same, 0)), strict=True))["model_asked"] is None
+    assert (
+        dict(zip(rows.LOG_COLUMNS, rows.log_row(LogEntry("hold", same, 0)), strict=True))["model_asked"]
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,6 +62,8 @@ def test_clean(text, stored):
 
 
 def test_counts_are_cut_to_what_a_column_holds():
-    record = CallRecord(request_id="r", created_at=5, user_id=1, input_tokens=2**80, latency_ms=2**40, first_byte_ms=2**40)
+    record = CallRecord(
+        request_id="r", created_at=5, user_id=1, input_tokens=2**80, latency_ms=2**40, first_byte_ms=2**40
+    )
     row = dict(zip(rows.LOG_COLUMNS, rows.log_row(LogEntry("r", record, 0)), strict=True))
     assert (row["input_tokens"], row["latency_ms"], row["first_byte_ms"]) == (2**63 - 1, 2**31 - 1, 2**31 - 1)

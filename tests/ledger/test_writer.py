@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
 
 from dragoman.ledger.book import Book
 from dragoman.ledger.core import Held, LedgerError, Refused
 from dragoman.ledger.writer import LedgerUnavailable, trouble
 from dragoman.store.engine import open_engine
-from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
 
 USD = 10**9
 
@@ -75,7 +75,9 @@ def test_postgres_cuts_every_connection(postgres_url, postgres_server, tmp_path)
         with psycopg.connect(postgres_server, autocommit=True) as admin:
 
             def kill():
-                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+                )
 
             admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             kill()
@@ -240,5 +242,3 @@ def sqlite_error(code):
 )
 def test_what_an_error_means(error, what):
     assert trouble(error) == what
-
-

@@ -31,7 +31,13 @@ def test_a_user_and_its_key(connection):
     key_id, key = accounts.create_key(connection, VAULT, user_id=user_id, name="main", now=NOW)
     row = accounts.find_key(connection, VAULT.lookup(key))
     assert row == accounts.get_key(connection, key_id)
-    assert (row.id, row.user_id, row.username, row.role, row.wallet_id) == (key_id, user_id, "ada", "admin", wallet_id)
+    assert (row.id, row.user_id, row.username, row.role, row.wallet_id) == (
+        key_id,
+        user_id,
+        "ada",
+        "admin",
+        wallet_id,
+    )
     assert (row.status, row.user_status, row.expires_at, row.group) == (1, 1, None, "vip")
     assert (row.models, row.allow_ips) == (None, ())
     assert row.key_account_id not in (None, wallet_id)
@@ -60,7 +66,13 @@ def test_a_key_with_everything(connection):
     )
     assert key == given
     row = accounts.find_key(connection, VAULT.lookup("cr-" + "k" * 48))  # whatever the prefix
-    assert (row.id, row.expires_at, row.models, row.allow_ips, row.group) == (key_id, NOW + 5, (), ("10.0.0.0/8", "::1"), "vip")
+    assert (row.id, row.expires_at, row.models, row.allow_ips, row.group) == (
+        key_id,
+        NOW + 5,
+        (),
+        ("10.0.0.0/8", "::1"),
+        "vip",
+    )
     (listed,) = accounts.list_keys(connection, user_id, limit=10)
     assert (listed.limit_nanos, listed.used_nanos, listed.last_used_at) == (2_000, 0, None)
     assert accounts.reveal_key(VAULT, listed) == given

@@ -10,7 +10,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from dragoman.store.engine import CHANGES_LOCK, ProcessLock, StoreBusy, StoreError, advisory_lock, is_sqlite, open_engine
+from dragoman.store.engine import (
+    CHANGES_LOCK,
+    ProcessLock,
+    StoreBusy,
+    StoreError,
+    advisory_lock,
+    is_sqlite,
+    open_engine,
+)
 
 
 def test_sqlite_is_durable_and_in_the_data_dir(tmp_path):
@@ -67,7 +75,9 @@ def test_the_lock_is_one_processes_and_freed_by_its_death(tmp_path):
         "import sys; from dragoman.store.engine import *\n"
         f"lock = ProcessLock.of(open_engine('', {str(tmp_path)!r})); lock.acquire(); print('held', flush=True); sys.stdin.read()"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "held\n"
     lock = ProcessLock.of(engine)
     with pytest.raises(StoreBusy, match=rf"dragoman\.db is in use by process {child.pid}: .*PostgreSQL"):

@@ -59,14 +59,22 @@ def test_everything_enabled_is_loaded(engine):
     with engine.begin() as c:
         rows = load_snapshot_rows(c, VAULT)
     assert [g.name for g in rows.groups] == ["default", "vip"]
-    assert rows.groups[1] == GroupRow(name="vip", multiplier="0.5", hold="strict", options={"vendor_prefixes": True})
+    assert rows.groups[1] == GroupRow(
+        name="vip", multiplier="0.5", hold="strict", options={"vendor_prefixes": True}
+    )
     (one,) = rows.channels
     assert (one.name, one.keys, one.models, one.groups) == ("one", ("sk-a", "sk-b"), ("gpt-*",), ("vip",))
     assert (one.dialects, one.model_map, one.headers) == (("openai_chat",), {"a": "b"}, {"x": "y"})
     assert (one.drop_params, one.options, one.priority, one.weight) == (("seed",), {"region": "eu"}, 5, 7)
     assert (one.proxy, one.base_url, one.label, one.cost_multiplier) == ("http://p", "https://u", "L", "1.0")
     (price,) = rows.prices
-    assert (price.model, price.version, price.input, price.output, price.per_request) == ("gpt-5.4", "2", "1.5", "10", None)
+    assert (price.model, price.version, price.input, price.output, price.per_request) == (
+        "gpt-5.4",
+        "2",
+        "1.5",
+        "10",
+        None,
+    )
     assert rows.known == {"gpt-*", "known-model", "gpt-5.4"}
     assert rows.seq > 0
     with engine.begin() as c, pytest.raises(VaultError):

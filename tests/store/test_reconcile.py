@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
+from tests.ledger.bank import assert_clean
 
 from dragoman.ledger.batch import grant
 from dragoman.store import accounts
@@ -20,14 +21,15 @@ from dragoman.store.reconcile import (
     apply,
 )
 from dragoman.store.vault import Vault
-from tests.ledger.bank import assert_clean
 
 VAULT = Vault(b"v" * 32)
 NOW = 1_790_000_000
 KEY = "sk-" + "k" * 48
 FULL = Declared(
     groups=(DeclaredGroup(name="vip", multiplier="0.5"),),
-    channels=(DeclaredChannel(name="c", provider="openai", keys=("sk-up",), models=("gpt-*",), groups=("vip",)),),
+    channels=(
+        DeclaredChannel(name="c", provider="openai", keys=("sk-up",), models=("gpt-*",), groups=("vip",)),
+    ),
     prices=(DeclaredPrice(model="gpt-5.4", input="1.25", output="10"),),
     users=(
         DeclaredUser(
@@ -36,7 +38,9 @@ FULL = Declared(
             group="vip",
             credit="12.5",
             access_token="token",
-            keys=(DeclaredKey(name="main", key=KEY, models=("gpt-5.4",), limit="1", allow_ips=("10.0.0.0/8",)),),
+            keys=(
+                DeclaredKey(name="main", key=KEY, models=("gpt-5.4",), limit="1", allow_ips=("10.0.0.0/8",)),
+            ),
         ),
     ),
 )
@@ -70,7 +74,13 @@ def test_everything_is_there_and_a_second_run_writes_nothing(engine):
     assert report.credited == ["user ada"]
     assert (report.changed, report.disabled) == ([], [])
     row = key_row(engine)
-    assert (row.username, row.group, row.models, row.allow_ips, row.status) == ("ada", "vip", ("gpt-5.4",), ("10.0.0.0/8",), 1)
+    assert (row.username, row.group, row.models, row.allow_ips, row.status) == (
+        "ada",
+        "vip",
+        ("gpt-5.4",),
+        ("10.0.0.0/8",),
+        1,
+    )
     with engine.begin() as connection:
         user = accounts.get_user(connection, row.user_id)
         assert user.balance_nanos == 12_500_000_000
@@ -89,7 +99,10 @@ def test_credit_is_granted_once_even_when_it_changes(engine):
     more = Declared(users=(DeclaredUser(username="ada", credit="99"),))
     assert reconcile(engine, more).credited == []
     with engine.begin() as connection:
-        assert accounts.get_user(connection, accounts.find_user(connection, "ada").id).balance_nanos == 12_500_000_000
+        assert (
+            accounts.get_user(connection, accounts.find_user(connection, "ada").id).balance_nanos
+            == 12_500_000_000
+        )
 
 
 def test_what_left_the_file_is_disabled_and_comes_back(engine):
@@ -109,9 +122,18 @@ def test_only_differences_are_written(engine):
     reconcile(engine, FULL)
     before = sequence(engine)
     key = DeclaredKey(name="renamed", key=KEY, models=None, limit=None)
-    user = DeclaredUser(username="ada", password="new", group="vip", credit="12.5", access_token="token", keys=(key,))
-    report = reconcile(engine, Declared(groups=FULL.groups, channels=FULL.channels, prices=FULL.prices, users=(user,)))
-    assert report.as_dict() == {"created": [], "changed": ["user ada", "key ada/renamed"], "disabled": [], "credited": []}
+    user = DeclaredUser(
+        username="ada", password="new", group="vip", credit="12.5", access_token="token", keys=(key,)
+    )
+    report = reconcile(
+        engine, Declared(groups=FULL.groups, channels=FULL.channels, prices=FULL.prices, users=(user,))
+    )
+    assert report.as_dict() == {
+        "created": [],
+        "changed": ["user ada", "key ada/renamed"],
+        "disabled": [],
+        "credited": [],
+    }
     assert sequence(engine) == before + 2
     assert (key_row(engine).name, key_row(engine).models) == ("renamed", None)
 
@@ -122,8 +144,12 @@ def test_a_limit_alone_needs_no_announcement(engine):
     (ada,) = FULL.users
     (key,) = ada.keys
     changed = DeclaredKey(name=key.name, key=key.key, models=key.models, limit="2", allow_ips=key.allow_ips)
-    user = DeclaredUser(username="ada", password="correct horse", group="vip", access_token="token", keys=(changed,))
-    report = reconcile(engine, Declared(groups=FULL.groups, channels=FULL.channels, prices=FULL.prices, users=(user,)))
+    user = DeclaredUser(
+        username="ada", password="correct horse", group="vip", access_token="token", keys=(changed,)
+    )
+    report = reconcile(
+        engine, Declared(groups=FULL.groups, channels=FULL.channels, prices=FULL.prices, users=(user,))
+    )
     assert report.changed == ["key ada/main"]
     assert sequence(engine) == before
 
@@ -139,7 +165,9 @@ def test_console_rows_are_left_alone(engine):
 
 def test_a_key_of_another_user_is_refused(engine):
     reconcile(engine, FULL)
-    thief = Declared(users=(*FULL.users, DeclaredUser(username="bob", keys=(DeclaredKey(name="x", key=KEY),))))
+    thief = Declared(
+        users=(*FULL.users, DeclaredUser(username="bob", keys=(DeclaredKey(name="x", key=KEY),)))
+    )
     with pytest.raises(accounts.Conflict):
         reconcile(engine, thief)
     with engine.begin() as connection:

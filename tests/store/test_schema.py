@@ -55,7 +55,9 @@ def test_migrated_schema_is_the_metadata(database_url, tmp_path):
             connection, opts={"include_name": include, "compare_type": True, "compare_server_default": False}
         )
         assert compare_metadata(context, metadata) == []
-        assert {t for t in inspect(connection).get_table_names() if include(t, "table", {})} >= set(metadata.tables)
+        assert {t for t in inspect(connection).get_table_names() if include(t, "table", {})} >= set(
+            metadata.tables
+        )
     engine.dispose()
 
 
@@ -63,7 +65,9 @@ def test_transfers_are_immutable(database_url, tmp_path):
     engine = open_engine(database_url, tmp_path)
     with engine.begin() as connection:
         connection.execute(
-            text("INSERT INTO transfers (id, kind, debit_id, credit_id, amount, created_at) VALUES ('t', 5, 1, 2, 2000, 1)")
+            text(
+                "INSERT INTO transfers (id, kind, debit_id, credit_id, amount, created_at) VALUES ('t', 5, 1, 2, 2000, 1)"
+            )
         )
     for statement in ("UPDATE transfers SET amount = 4000", "DELETE FROM transfers"):
         with pytest.raises(DBAPIError, match="immutable"), engine.begin() as connection:

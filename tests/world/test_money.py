@@ -317,3 +317,41 @@ def test_kill_minus_9_in_the_middle_of_load_leaves_clean_books(vendor: Vendor, t
     assert report.returncode == 0, report.stdout
     rows = again.rows("SELECT COUNT(*) AS n, SUM(quota) AS q FROM call_logs WHERE quota > 0")[0]
     assert rows["n"] >= 150 and rows["q"] == rows["n"] * answers.QUOTA
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_background_response_is_charged_when_the_vendor_has_finished_it(
+    gateway: Gateway, vendor: Vendor, stream: bool
+) -> None:
+    polls = 0
+    queued = {
+        **answers.RESPONSE,
+        "id": f"resp_background_{stream}",
+        "status": "queued",
+        "output": [],
+        "usage": None,
+    }
+
+    def play(exchange: Exchange) -> None:
+        nonlocal polls
+        if exchange.request.method == "GET":
+            polls += 1
+            exchange.reply(
+                200,
+                {**answers.RESPONSE, "id": queued["id"]}
+                if polls > 1
+                else {**queued, "status": "in_progress"},
+            )
+        elif stream:
+            exchange.start_stream()
+            exchange.chunk(
+                answers.event({"type": "response.created", "sequence_number": 0, "response": queued})
+            )
+            exchange.sock.shutdown(socket.SHUT_RDWR)
+        else:
+            exchange.reply(200, queued)
+
+    vendor.script = play
+    reply = gateway.post("/v1/responses", {"model": "m", "input": "x", "background": True, "stream": stream})
+    row = gateway.call_row(reply.headers["x-request-id"])
+    assert (row["quota"], row["estimated"], polls) == (answers.QUOTA, 0, 2)

@@ -38,6 +38,8 @@ class Tap(Protocol):
     """The dialect's terminal frame was seen, or the body was a whole answer."""
     failed: bool
     """An error frame or a failed status came inside the answer."""
+    pending: bool
+    """A background Response that the vendor is still working on; False in the other dialects."""
     response_id: str | None
     """The id of a stored Response; None in the other dialects."""
 

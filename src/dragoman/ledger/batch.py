@@ -43,6 +43,8 @@ Outcome = Result | LedgerError
 class Cursor(Protocol):
     """What is used of a DB-API cursor."""
 
+    @property
+    def connection(self) -> Any: ...
     def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
     def executemany(self, sql: Any, parameters: Any, /) -> Any: ...
     def fetchall(self) -> Any: ...
@@ -52,7 +54,7 @@ class Sql:
     """The statements in one database's own parameter style. ``many`` turns a list of ids into the one parameter."""
 
     def __init__(self, sqlite: bool) -> None:
-        self.explicit_begin = sqlite  # psycopg begins by itself
+        self.sqlite = sqlite
         mark = "?" if sqlite else "%s"
         lock = "" if sqlite else " ORDER BY id FOR UPDATE"
 
@@ -102,7 +104,11 @@ def run(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | N
             outcomes.append(apply(state, command))
         except LedgerError as error:
             outcomes.append(error)
-    flush(cursor, sql, state, before)
+    if sql.sqlite:
+        flush(cursor, sql, state, before)
+    else:
+        with cursor.connection.pipeline():  # one round trip for all the writes
+            flush(cursor, sql, state, before)
     return outcomes
 
 

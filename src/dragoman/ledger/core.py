@@ -465,7 +465,9 @@ def _parties(state: State, wallet_id: int, key_account_id: int | None) -> tuple[
 
 def _whole(amount: int) -> int:
     if amount < 0 or amount % UNIT or amount > MAX_AMOUNT:
-        raise LedgerError(f"{amount} nanos is not an amount: whole quota units ({UNIT} nanos), up to {MAX_AMOUNT}")
+        raise LedgerError(
+            f"{amount} nanos is not an amount: whole quota units ({UNIT} nanos), up to {MAX_AMOUNT}"
+        )
     return amount
 
 

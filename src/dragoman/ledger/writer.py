@@ -258,7 +258,7 @@ class Writer:
             raw = connection.connection.driver_connection
             assert raw is not None
             cursor = raw.cursor()
-            if self._sql.explicit_begin:
+            if self._sql.sqlite:  # psycopg begins by itself
                 cursor.execute("BEGIN IMMEDIATE")
             outcomes: list[Any] = list(batch.run(cursor, self._sql, works, self._lease.id))  # type: ignore[arg-type]
             raw.commit()

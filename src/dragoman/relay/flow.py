@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-import msgspec
-
 from dragoman.core import faults
 from dragoman.core.faults import Fault
 from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
 from dragoman.dialects import DIALECTS
-from dragoman.ledger.core import CallRecord, Hold, Post, Refused, Void
+from dragoman.ledger.core import Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.attempt import Refusal, attempt_all
+from dragoman.relay.background import finished
 from dragoman.relay.bodies import Body
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.lanes import Meter, Send, relay
 from dragoman.relay.replies import send_fault, send_refusal
+from dragoman.relay.report import observe, record_of
 from dragoman.relay.settle import Settlement, settle
 from dragoman.routing import select
 from dragoman.routing.plan import Attempt, Call, Candidate, Outcome, Plan
@@ -40,7 +40,6 @@ FREE = frozenset(
     }
 )
 STORED = {"responses_get", "responses_delete", "responses_cancel", "responses_input_items"}
-CONSUMPTION, ERROR = 2, 5
 _FREE_PRICE = Price(version="free")
 
 
@@ -49,7 +48,8 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
     meter = Meter(DIALECTS[call.dialect].tap(), started)
     attempts: tuple[Attempt, ...] = ()
     plan: Plan | None = None
-    held, answered, gone = False, False, False
+    candidate: Candidate | None = None
+    held, gone = False, False
     fault: Fault | None = None
     overhead_s: float | None = None
     try:
@@ -68,8 +68,8 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         body_bytes = len(body.data)
         body.release()
         body.data = b""  # an open stream must not hold its request
-        answered = True
-        await relay(gateway, call, answer.candidate, answer.response, meter, send)
+        candidate = answer.candidate
+        await relay(gateway, call, candidate, answer.response, meter, send)
     except Fault as raised:
         fault = raised
         await _tell(send, call, raised, meter)
@@ -82,10 +82,32 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         )
         await _tell(send, call, fault, meter)
     finally:
-        size = body_bytes if answered else len(body.data)
+        size = body_bytes if candidate is not None else len(body.data)
         body.release()
-        outcome = _outcome(meter, fault, gone, attempts)
-        _settle(gateway, call, plan, held, outcome, size, fault, overhead_s)
+        if candidate is not None and held and call.background and meter.tap.pending and meter.tap.response_id:
+            gateway.afterwards(_settle_later(gateway, call, plan, candidate, meter, attempts, size))
+        else:
+            outcome = _outcome(meter, fault, gone, attempts)
+            _settle(gateway, call, plan, held, outcome, size, fault, overhead_s)
+
+
+async def _settle_later(
+    gateway: Gateway,
+    call: Call,
+    plan: Plan | None,
+    candidate: Candidate,
+    meter: Meter,
+    attempts: tuple[Attempt, ...],
+    size: int,
+) -> None:
+    """A background response: the vendor goes on without a client, and so does the bill."""
+    tap = await finished(gateway, call, candidate, meter.tap.response_id or "")
+    if tap is not None:
+        meter.tap, meter.delivered = tap, True
+        meter.error = ""
+    else:
+        meter.error = "the background response was deleted or did not end in time"
+    _settle(gateway, call, plan, True, _outcome(meter, None, False, attempts), size, None, None)
 
 
 async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
@@ -225,7 +247,7 @@ def _settle(
             max_output=call.max_output,
         )
     latency_s = gateway.clock() - call.started_at
-    record = _record(call, outcome, settlement, latency_s)
+    record = record_of(call, outcome, settlement, latency_s)
     if held:
         charge = settlement.charge if settlement is not None else None
         if charge is not None:
@@ -238,111 +260,4 @@ def _settle(
             )
     elif call.operation not in FREE:
         gateway.book.log(record)
-    _observe(gateway, call, outcome, settlement, record, fault, latency_s, overhead_s)
-
-
-def _record(call: Call, outcome: Outcome, settlement: Settlement | None, latency_s: float) -> CallRecord:
-    usage = settlement.usage if settlement is not None else None
-    charge = settlement.charge if settlement is not None else None
-    detail: dict[str, object] = {
-        "attempts": [msgspec.to_builtins(a) for a in outcome.attempts],
-        "result": outcome.result,
-    }
-    if charge is not None:
-        detail["lines"] = [msgspec.to_builtins(line) for line in charge.lines]
-        detail["multiplier_micros"] = charge.multiplier_micros
-    if outcome.error:
-        detail["error"] = faults.redact(outcome.error)[:500]
-    if call.original_path != call.path:
-        detail["original_path"] = call.original_path[:300]
-    return CallRecord(
-        request_id=call.request_id,
-        created_at=int(call.started_at),
-        user_id=call.key.user_id,
-        key_id=call.key.id,
-        model_asked=call.model_asked[:200],
-        model=call.model[:200],
-        channel_id=outcome.attempts[-1].channel_id if outcome.attempts else None,
-        group=call.group,
-        kind=CONSUMPTION if outcome.status < 400 and outcome.status else ERROR,
-        input_tokens=usage.prompt if usage else 0,
-        cached_tokens=usage.cached_input if usage else 0,
-        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h if usage else 0,
-        output_tokens=usage.output if usage else 0,
-        reasoning_tokens=usage.reasoning if usage else 0,
-        quota=charge.quota if charge else 0,
-        nanos=charge.nanos if charge else 0,
-        latency_ms=int(latency_s * 1000),
-        first_byte_ms=outcome.first_byte_ms,
-        stream=call.stream,
-        client_ip=call.client_ip,
-        client=call.client,
-        method=call.method,
-        path=call.path[:200],
-        status=outcome.status,
-        estimated=bool(usage and usage.estimated),
-        detail=msgspec.json.encode(detail),
-    )
-
-
-def _observe(
-    gateway: Gateway,
-    call: Call,
-    outcome: Outcome,
-    settlement: Settlement | None,
-    record: CallRecord,
-    fault: Fault | None,
-    latency_s: float,
-    overhead_s: float | None,
-) -> None:
-    metrics = gateway.metrics
-    owner = (
-        fault.owner
-        if fault is not None
-        else {"done": "", "client_gone": "client"}.get(outcome.result, "upstream")
-    )
-    metrics.finished(
-        call.operation,
-        outcome.status,
-        owner=owner,
-        first_byte_s=outcome.first_byte_ms / 1000 if outcome.first_byte_ms else None,
-        overhead_s=overhead_s,
-    )
-    if settlement is not None and settlement.charge is not None:
-        u = settlement.usage
-        metrics.used(
-            {
-                "input": u.input,
-                "cached_input": u.cached_input,
-                "cache_write": u.cache_write_5m + u.cache_write_1h,
-                "output": u.output,
-                "reasoning": u.reasoning,
-            },
-            settlement.charge.quota,
-        )
-    gateway.journal.call(
-        {
-            "request_id": call.request_id,
-            "operation": call.operation,
-            "user": call.key.username,
-            "key": call.key.name,
-            "group": call.group,
-            "model": call.model,
-            "asked": call.model_asked,
-            "channel": record.channel_id,
-            "status": outcome.status,
-            "result": outcome.result,
-            "stream": call.stream,
-            "latency_ms": record.latency_ms,
-            "first_byte_ms": record.first_byte_ms,
-            "input_tokens": record.input_tokens,
-            "output_tokens": record.output_tokens,
-            "quota": record.quota,
-            "estimated": record.estimated,
-            "attempts": len(outcome.attempts),
-            "client": call.client,
-            "ip": call.client_ip,
-            "path": call.path,
-            "error": outcome.error,
-        }
-    )
+    observe(gateway, call, outcome, settlement, record, fault, latency_s, overhead_s)

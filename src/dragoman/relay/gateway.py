@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -30,7 +31,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     hold_output_tokens: int
     max_output_tokens: int
-    count_tokens_concurrency: int
+    background_s: float
     strict_paths: bool
     api_only_hosts: frozenset[str]
     public_url: str
@@ -96,3 +97,10 @@ class Gateway:
         self.random = random
         self.new_id = new_id
         self.ready = ready
+        self.later: set[asyncio.Task[None]] = set()  # work that outlives its request
+
+    def afterwards(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something when its request is over; cancelled when the gateway stops."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.later.add(task)
+        task.add_done_callback(self.later.discard)

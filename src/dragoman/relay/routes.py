@@ -222,6 +222,7 @@ class Application:
             vendor=vendor,
             pinned_channel=pin,
             include_usage=include_usage,
+            background=operation == "responses" and wanted.background is True,
         )
 
     async def _list(

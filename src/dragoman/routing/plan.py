@@ -37,6 +37,7 @@ class Call(Struct, frozen=True, kw_only=True):
     vendor: str = ""
     pinned_channel: int | None = None
     include_usage: bool = False
+    background: bool = False
 
 
 class Candidate(Struct, frozen=True):

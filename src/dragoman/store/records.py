@@ -38,18 +38,20 @@ class CallFilter(Struct, frozen=True, kw_only=True):
 
 def _matching(query: Select[Any], f: CallFilter) -> Select[Any]:
     c = call_logs.c
-    conditions = [
-        (f.user_id is not None, c.user_id == f.user_id),
-        (bool(f.kind), c.kind == f.kind),
-        (bool(f.model), c.model.like(f.model) if "%" in f.model else c.model == f.model),
-        (bool(f.group), c.grp == f.group),
-        (bool(f.request_id), c.request_id == f.request_id),
-        (f.start is not None, c.created_at >= f.start),
-        (f.end is not None, c.created_at <= f.end),
-    ]
-    for wanted, condition in conditions:
-        if wanted:
-            query = query.where(condition)
+    if f.user_id is not None:
+        query = query.where(c.user_id == f.user_id)
+    if f.kind:
+        query = query.where(c.kind == f.kind)
+    if f.model:
+        query = query.where(c.model.like(f.model) if "%" in f.model else c.model == f.model)
+    if f.group:
+        query = query.where(c.grp == f.group)
+    if f.request_id:
+        query = query.where(c.request_id == f.request_id)
+    if f.start is not None:
+        query = query.where(c.created_at >= f.start)
+    if f.end is not None:
+        query = query.where(c.created_at <= f.end)
     return query if f.key_ids is None else query.where(c.key_id.in_(f.key_ids))
 
 
@@ -168,7 +170,9 @@ def _create_partition(connection: Connection, table: str, name: str, first: int,
         f"WITH moved AS (DELETE FROM {table}_default WHERE created_at >= {first} AND created_at < {after} RETURNING *) "
         f"INSERT INTO {name} SELECT * FROM moved"
     )
-    connection.exec_driver_sql(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({after})")
+    connection.exec_driver_sql(
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({after})"
+    )
 
 
 def _exists(connection: Connection, table: str) -> bool:

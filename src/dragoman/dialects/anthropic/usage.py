@@ -88,6 +88,8 @@ def read_usage(value: object) -> Usage | None:
 class AnthropicTap:
     """Listens to one Messages answer, streamed or whole."""
 
+    pending = False
+
     __slots__ = ("_ids", "_usage", "complete", "failed", "output_bytes", "response_id", "started")
 
     def __init__(self) -> None:

@@ -83,6 +83,8 @@ def read_usage(value: object) -> Usage | None:
 class GeminiTap:
     """Listens to one Gemini answer: SSE payloads, elements of the JSON array, or a whole body."""
 
+    pending = False
+
     __slots__ = ("_usage", "complete", "failed", "output_bytes", "response_id", "started")
 
     def __init__(self) -> None:

@@ -99,6 +99,8 @@ def _either(source: dict[str, object], *names: str) -> int | None:
 class ChatTap:
     """Listens to a chat completion, a legacy completion, an embedding or a moderation answer."""
 
+    pending = False
+
     __slots__ = (
         "_last",
         "_last_usage_only",

@@ -22,6 +22,7 @@ from dragoman.dialects.openai_chat.usage import read_usage
 _TERMINAL: Final = frozenset(
     {"response.completed", "response.failed", "response.incomplete", "response.cancelled"}
 )
+_UNFINISHED: Final = ("queued", "in_progress")
 
 
 class _Item(Struct):
@@ -74,6 +75,7 @@ class ResponsesTap:
         "failed",
         "last_sequence",
         "output_bytes",
+        "pending",
         "response_id",
         "started",
     )
@@ -82,6 +84,7 @@ class ResponsesTap:
         self.output_bytes = 0
         self.complete = False
         self.failed = False
+        self.pending = False
         self.response_id: str | None = None
         self.last_sequence = -1
         self.started = False
@@ -128,7 +131,7 @@ class ResponsesTap:
         except BAD_JSON:
             return
         self._response(seen)
-        self.complete = not self.failed
+        self.complete = not self.failed and not self.pending
         for entry in seen.output if type(seen.output) is list else ():
             item = mapping(entry)
             self._item(item.get("id"), item.get("container_id"))
@@ -166,6 +169,7 @@ class ResponsesTap:
             self._usage = seen.usage
         if seen.status == "failed" or seen.error:
             self.failed = True
+        self.pending = seen.status in _UNFINISHED
         if type(seen.model) is str:
             self._model = seen.model
         if type(seen.created_at) in (int, float) and 0 <= seen.created_at < 2**53:
