@@ -15,7 +15,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,10 +102,23 @@ class Store:
             self.lock.release()
 
 
+@contextlib.contextmanager
+def _start_errors() -> Iterator[None]:
+    """What can go wrong with a database or its secret, as StartError."""
+    try:
+        yield
+    except (StoreBusy, StoreError, VaultError, OSError) as error:
+        raise StartError(str(error)) from error
+    except Exception as error:
+        if type(error).__module__.startswith(("sqlalchemy", "psycopg")):
+            raise StartError(f"the database cannot be used: {error}") from error
+        raise
+
+
 def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
     """Open the database at this version's schema. ``exclusive`` False: only to read beside a running server."""
     s = settings.server
-    try:
+    with _start_errors():
         Path(s.data_dir).mkdir(parents=True, exist_ok=True)
         engine = open_engine(s.database_url, s.data_dir)
         vault = Vault.from_data_dir(s.data_dir)
@@ -121,12 +134,6 @@ def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
             if lock is not None:
                 lock.release()
             raise
-    except (StoreBusy, StoreError, VaultError, OSError) as error:
-        raise StartError(str(error)) from error
-    except Exception as error:
-        if type(error).__module__.startswith(("sqlalchemy", "psycopg")):
-            raise StartError(f"the database cannot be used: {error}") from error
-        raise
     return Store(engine, lock, vault)
 
 
@@ -160,7 +167,10 @@ class Runtime:
         except (accounts.Conflict, ValueError) as error:
             raise StartError(f"{self.settings.source}: {error}") from error
         self.prices = DefaultPrices(await reading)
-        snapshot = await asyncio.to_thread(self._compile)
+        try:
+            snapshot = await asyncio.to_thread(self._compile)
+        except VaultError as error:
+            raise StartError(f"stored upstream credentials: {error}") from error
         self.sequence = snapshot.version
         self.gateway = self._gateway(snapshot)
         self.metrics.source("writer", "ledger writer", self.book.stats)
@@ -239,6 +249,7 @@ class Runtime:
             default_price=self.prices.cached,
             aliases=ALIASES,
             catalogue=frozenset(CATALOGUE) | self.prices.names(),
+            named={m.id: m.owner for m in CATALOGUE.values()},
             refused=lambda problem: self.journal.note("channel_left_out", problem=problem),
         )
 
@@ -427,21 +438,16 @@ def run_demo(settings: Settings, data_dir: Path | None, announce: Announce) -> N
 
 def run_migrate(settings: Settings, progress: Announce) -> str:
     """Bring the schema up to date; returns what was done. Raises StartError."""
-    store = None
-    try:
+    with _start_errors():
         engine = open_engine(settings.server.database_url, settings.server.data_dir)
         before = schema.schema_revision(engine)
-        progress(
-            f"database: {engine.url.render_as_string(hide_password=True)}, at revision {before or 'none'}"
-        )
         engine.dispose()
-        store = open_store(settings)
+    progress(f"database: {engine.url.render_as_string(hide_password=True)}, at revision {before or 'none'}")
+    store = open_store(settings)
+    try:
         after = schema.schema_revision(store.engine)
-    except (StoreBusy, StoreError) as error:
-        raise StartError(str(error)) from error
     finally:
-        if store is not None:
-            store.close()
+        store.close()
     return (
         f"already at revision {after}"
         if before == after

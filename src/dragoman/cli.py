@@ -43,8 +43,8 @@ app = typer.Typer(
 )
 admin = typer.Typer(
     no_args_is_help=True,
-    help="Manage users, keys, credit and channels from the shell.\n\nWhile a server runs, the command goes to it over the socket "
-    "in its data directory; otherwise the database is opened directly.",
+    help="Manage users, keys, credit and channels from the shell.\n\nWhile a server runs, the command goes to it over "
+    "the socket in its data directory; otherwise the database is opened directly.",
 )
 user, key, channel = (
     typer.Typer(no_args_is_help=True, help=h) for h in ("Users and their credit.", "API keys.", "Channels.")
@@ -67,13 +67,21 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on, 0 for any free one; wins over the file.")
     ] = None,
+    worker: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the gateway until it is told to stop (SIGTERM or Ctrl-C: running calls are finished first)."""
     settings = _settings(config, host=host, port=port)
+    announce: Callable[[str], None] = lambda line: print(line, flush=True)
+    if settings.server.workers > 1 and worker is None:
+        from dragoman.workers import run_workers
+
+        s = settings.server
+        complain: Callable[[str], None] = lambda line: print(f"dragoman: {line}", file=sys.stderr, flush=True)
+        raise typer.Exit(run_workers(config, s.host, s.port, s.workers, announce, complain))
     from dragoman.app import StartError, run_server
 
     try:
-        run_server(settings, announce=lambda line: print(line, flush=True))
+        run_server(settings, announce, worker)
     except StartError as error:
         _fail(str(error), NO_START)
 
@@ -259,6 +267,18 @@ def key_enable(key_id: int, config: Config = None) -> None:
     _admin(config, "key.status", key_id=key_id, active=True)
 
 
+@key.command("limit")
+def key_limit(
+    key_id: int,
+    usd: Annotated[
+        str | None, typer.Option(help="USD this key may spend in all; without it only the wallet limits it.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Change what a key may spend."""
+    _admin(config, "key.limit", key_id=key_id, limit=usd)
+
+
 @channel.command("list")
 def channel_list(config: Config = None) -> None:
     """List channels with their provider, models and status."""
@@ -312,15 +332,9 @@ def _settings(path: Path | None, **server: Any) -> Settings:
     from dragoman.config import ConfigError, load
 
     try:
-        settings = load(path)
+        return load(path, **{k: v for k, v in server.items() if v is not None})
     except ConfigError as error:
         _fail(str(error), USAGE)
-    given = {k: v for k, v in server.items() if v is not None}
-    return (
-        settings.model_copy(update={"server": settings.server.model_copy(update=given)})
-        if given
-        else settings
-    )
 
 
 def _fail(message: str, code: int) -> NoReturn:

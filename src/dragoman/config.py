@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dragoman.providers.catalog import PLANNED, PROVIDERS
+
 ENV_PREFIX = "DRAGOMAN_"
 SERVED_PRICES = (
     "input",
@@ -228,6 +230,11 @@ class Settings(Section):
             for i, p in enumerate(self.prices)
             if (later := p.unserved())
         ]
+        notes += [
+            f"channels[{i}] ({c.name}): provider {c.provider} is accepted but not served by this build"
+            for i, c in enumerate(self.channels)
+            if c.provider in PLANNED
+        ]
         if self.server.valkey_url:
             notes.append("server.valkey_url is accepted but not used by this build")
         return notes
@@ -253,8 +260,8 @@ def load(
             raise ConfigError(f"{file}: {error}") from None
     problems: list[str] = []
     data = _expand(data, env, "", problems)
-    _overlay(data, env)
-    source = str(file) if data else "(defaults)"
+    _overlay(data, env, server)
+    source = str(file) if path is not None or file.exists() else "(command line and environment)"
     if problems:
         raise ConfigError("\n".join(f"{source}: {p}" for p in problems))
     data["source"] = str(file.resolve()) if path is not None or file.exists() else ""
@@ -281,8 +288,10 @@ def _expand(value: Any, env: dict[str, str], where: str, problems: list[str]) ->
     return value
 
 
-def _overlay(data: dict[str, Any], env: dict[str, str]) -> None:
-    """``DRAGOMAN_SERVER__PORT`` and the like; lists are comma-separated."""
+def _overlay(data: dict[str, Any], env: dict[str, str], given: dict[str, Any]) -> None:
+    """``DRAGOMAN_SERVER__PORT`` and the like (lists are comma-separated), then what the command line says."""
+    if not isinstance(data.get("server", {}), dict):
+        return  # an error of its own
     for name, value in env.items():
         if not name.startswith(ENV_PREFIX + "SERVER__"):
             continue
@@ -294,6 +303,8 @@ def _overlay(data: dict[str, Any], env: dict[str, str]) -> None:
             and "tuple" in str(info.annotation)
         )
         data.setdefault("server", {})[field] = [v for v in value.split(",") if v] if is_list else value
+    if given:
+        data["server"] = {**data.get("server", {}), **given}
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -337,12 +348,20 @@ def _cross_check(settings: Settings, source: str) -> None:
             if name in names[:i]:
                 shown = name[:6] + "…" if kind == "users.keys" else name
                 problems.append(f"{kind}[{i}]: {shown} stands twice")
+    for i, c in enumerate(settings.channels):
+        if c.provider not in PROVIDERS and c.provider not in PLANNED:
+            known = ", ".join(sorted(PROVIDERS))
+            problems.append(f"channels[{i}].provider: {c.provider!r} is not known; accepted here: {known}")
     server = settings.server
     if bool(server.tls_cert) != bool(server.tls_key):
         problems.append("server: tls_cert and tls_key are needed together")
     if server.workers > 1 and not server.database_url.startswith("postgresql"):
         problems.append(
             "server.workers: more than one process needs a PostgreSQL database_url; SQLite serves exactly one"
+        )
+    if server.workers > 1 and server.port == 0:
+        problems.append(
+            "server.port: several workers need a port of their own choosing between 1 and 65535, not 0"
         )
     if server.database_url and not server.database_url.startswith(("postgresql", "sqlite")):
         problems.append('server.database_url: "" (SQLite in data_dir) or "postgresql://…"')

@@ -9,6 +9,12 @@ def test_wildcards_serve_but_are_not_listed() -> None:
     assert snap.candidates("default", "M") == ()
 
 
+def test_a_wildcard_is_listed_as_the_named_models_it_matches() -> None:
+    named = {"gpt-5": "openai", "gpt-4o": "openai", "acme-1": "acme", "claude-x": "anthropic"}
+    assert snapshot(channel(1, ("gpt-5*", "own")), named=named).models("default") == ["gpt-5", "own"]
+    assert snapshot(channel(1, ("*",)), named=named).models("default") == ["acme-1"]
+
+
 def test_an_exact_price_wins_over_a_wildcard_a_longer_one_over_a_shorter_and_all_over_the_default() -> None:
     exact, long, short, shipped = (Price(version=v, input=i) for i, v in enumerate("abcd"))
     snap = snapshot(prices={"gpt-5": exact, "gpt-5*": long, "*": short}, default_price=lambda m: shipped)

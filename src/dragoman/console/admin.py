@@ -56,6 +56,7 @@ class AdminDesk:
             "key.create": self._key_create,
             "key.list": self._key_list,
             "key.status": self._key_status,
+            "key.limit": self._key_limit,
             "channel.list": self._channel_list,
             "channel.status": self._channel_status,
         }
@@ -158,6 +159,13 @@ class AdminDesk:
             raise AdminError(f"there is no key {key_id}")
         await self._book.run(lambda c: accounts.set_key_status(c, key_id, active, now))
         return {"id": key_id, "active": active}
+
+    async def _key_limit(self, key_id: int, limit: str | None) -> dict[str, Any]:
+        nanos = None if limit is None else whole_units(limit)
+        if await self._book.run(lambda c: accounts.get_key(c, key_id)) is None:
+            raise AdminError(f"there is no key {key_id}")
+        await self._book.run(lambda c: accounts.set_key_limit(c, key_id, nanos))
+        return {"id": key_id, "limit_usd": None if nanos is None else nanos_to_usd(nanos)}
 
     async def _channel_list(self) -> list[dict[str, Any]]:
         rows = await self._book.run(channels.list_channels)

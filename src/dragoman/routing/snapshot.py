@@ -68,6 +68,7 @@ class Snapshot:
         default_price: Callable[[str], Price | None],
         aliases: Mapping[str, str] = {},
         catalogue: Iterable[str] = (),
+        named: Mapping[str, str] = {},
         version: int = 0,
         memo_limit: int = 10_000,
     ) -> None:
@@ -81,6 +82,7 @@ class Snapshot:
         )
         self._default_price = default_price
         self._catalogue = frozenset(catalogue)
+        self._named = named  # model id → owner: what a wildcard may be listed as
         self._memo_limit = memo_limit
         self._candidates: dict[tuple[str, str], tuple[Channel, ...]] = {}
         self._price_memo: dict[str, Price | None] = {}
@@ -121,10 +123,23 @@ class Snapshot:
         )
 
     def models(self, group: str) -> list[str]:
-        """Exact model ids that channels of ``group`` list, sorted. Wildcards are not listed: nobody could call them."""
-        names = {
-            m for c in self.channels.values() if group in c.groups for m in c.models if not is_wildcard(m)
-        }
+        """Model ids that channels of ``group`` offer, sorted.
+
+        A wildcard is listed as the named models that it matches; a lone ``*`` as those of the channel's own vendor,
+        because it says nothing about which others there are.
+        """
+        names: set[str] = set()
+        for channel in self.channels.values():
+            if group not in channel.groups:
+                continue
+            vendor = channel.endpoint.provider.vendor
+            for pattern in channel.models:
+                if pattern == "*":
+                    names.update(m for m, owner in self._named.items() if owner == vendor)
+                elif is_wildcard(pattern):
+                    names.update(m for m in self._named if fnmatchcase(m, pattern))
+                else:
+                    names.add(pattern)
         return sorted(names)
 
     def operations(self, group: str, model: str) -> frozenset[str]:

@@ -27,6 +27,7 @@ def compile_snapshot(
     default_price: Callable[[str], Price | None],
     aliases: Mapping[str, str],
     catalogue: Iterable[str],
+    named: Mapping[str, str] = {},
     refused: Callable[[str], None] = lambda problem: None,
 ) -> Snapshot:
     """One immutable value from everything enabled. A channel that cannot work is left out and told to ``refused``."""
@@ -43,6 +44,7 @@ def compile_snapshot(
         default_price=default_price,
         aliases=aliases,
         catalogue=frozenset(catalogue) | rows.known,
+        named=named,
         version=rows.seq,
     )
 
