@@ -153,6 +153,7 @@ class Runtime:
         self.gateway: Gateway | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._followed_at = 0.0
+        self._told = ""
 
     async def start(self) -> None:
         """Bring everything up; returns when the first request could be served."""
@@ -199,7 +200,10 @@ class Runtime:
         """Why this process should get no traffic now; empty when it should."""
         found: dict[str, str] = {}
         if trouble := self.book.trouble():
-            found["writer"] = trouble
+            if trouble != self._told:  # the whole reason is for the operator: anybody may ask /readyz
+                self.journal.note("writer_down", error=trouble[:500])
+            found["writer"] = "the database cannot be written"
+        self._told = trouble
         if time.monotonic() - self._followed_at > 10:
             found["database"] = "the database has not answered for 10 s"
         return found
@@ -275,9 +279,9 @@ class Runtime:
                 self.table.drop_user(int(change.id))
             else:
                 rebuild = True
-        self.sequence = max(c.seq for c in changes)
         if rebuild and self.gateway is not None:
             self.gateway.snapshot = await asyncio.to_thread(self._compile)
+        self.sequence = max(c.seq for c in changes)  # last: what failed is tried again
 
     def _changes(self) -> list[publish.Change]:
         with self.store.engine.connect() as connection:
@@ -443,6 +447,8 @@ def run_migrate(settings: Settings, progress: Announce) -> str:
         before = schema.schema_revision(engine)
         engine.dispose()
     progress(f"database: {engine.url.render_as_string(hide_password=True)}, at revision {before or 'none'}")
+    if before == schema.SCHEMA_REVISION:
+        return f"already at revision {before}"
     store = open_store(settings)
     try:
         after = schema.schema_revision(store.engine)

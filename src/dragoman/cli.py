@@ -270,13 +270,13 @@ def key_enable(key_id: int, config: Config = None) -> None:
 @key.command("limit")
 def key_limit(
     key_id: int,
-    usd: Annotated[
+    config: Config = None,
+    limit: Annotated[
         str | None, typer.Option(help="USD this key may spend in all; without it only the wallet limits it.")
     ] = None,
-    config: Config = None,
 ) -> None:
     """Change what a key may spend."""
-    _admin(config, "key.limit", key_id=key_id, limit=usd)
+    _admin(config, "key.limit", key_id=key_id, limit=limit)
 
 
 @channel.command("list")

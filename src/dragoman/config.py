@@ -28,6 +28,7 @@ SERVED_PRICES = (
     "reasoning",
     "per_request",
 )
+MAX_USD = 10**9  # amounts are kept in nanodollars, in 64 bits
 KEY_PATTERN = r"^(sk|cr)-[A-Za-z0-9]{48}$"
 
 
@@ -48,6 +49,12 @@ def _decimal(value: str, places: int, what: str) -> str:
     return value
 
 
+def _usd(value: str) -> str:
+    if Decimal(_decimal(value, 9, "an amount in USD")) > MAX_USD:
+        raise ValueError(f"an amount in USD is at most {MAX_USD}")
+    return value
+
+
 def _network(value: str) -> str:
     try:
         ip_network(value, strict=False)
@@ -57,7 +64,7 @@ def _network(value: str) -> str:
 
 
 Multiplier = Annotated[str, AfterValidator(lambda v: _decimal(v, 6, "a multiplier"))]
-Usd = Annotated[str, AfterValidator(lambda v: _decimal(v, 9, "an amount in USD"))]
+Usd = Annotated[str, AfterValidator(lambda v: _usd(v))]
 Network = Annotated[str, AfterValidator(_network)]
 
 

@@ -47,7 +47,13 @@ def start_gateway(directory: Path) -> Iterator[Gateway]:
     """
     with running() as vendor:
         channels = [
-            {"name": provider, "provider": provider, "base_url": vendor, "keys": ["simulated"], "models": models}
+            {
+                "name": provider,
+                "provider": provider,
+                "base_url": vendor,
+                "keys": ["simulated"],
+                "models": models,
+            }
             for provider, models in MODELS.items()
         ]
         prices = [

@@ -19,6 +19,12 @@ from dragoman.store.engine import open_engine
 USD = 10**9
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """SQLite gives up a lock after 20 ms, not 5 s."""
+    monkeypatch.setattr("dragoman.store.engine.BUSY_TIMEOUT_MS", 20)
+
+
 async def until(condition, book):
     """Wait, in steps of the writer's own heartbeat, for something that happens in its thread."""
     async with asyncio.timeout(20):
@@ -42,11 +48,10 @@ def run(url, tmp_path, scenario):
     engine.dispose()
 
 
-def test_sqlite_is_busy_then_free(sqlite_db, tmp_path):
+def test_sqlite_is_busy_then_free(sqlite_db, tmp_path, impatient):
     async def scenario(book, engine):
         ada = await funded(book, USD)
         await book.hold(ada.hold("a", 20_000))
-        await book.run(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
         intruder = sqlite3.connect(engine.url.database, isolation_level=None)
         intruder.execute("BEGIN IMMEDIATE")
         post = book.post(ada.post("a", 8_000))
@@ -98,7 +103,7 @@ def test_postgres_cuts_every_connection(postgres_url, postgres_server, tmp_path)
     run(postgres_url, tmp_path, scenario)
 
 
-def test_what_cannot_be_written_at_the_end_is_told(sqlite_db, tmp_path):
+def test_what_cannot_be_written_at_the_end_is_told(sqlite_db, tmp_path, impatient):
     engine = open_engine(sqlite_db, tmp_path)
 
     async def main():
@@ -106,7 +111,6 @@ def test_what_cannot_be_written_at_the_end_is_told(sqlite_db, tmp_path):
         await book.start()
         ada = await funded(book, USD)
         await book.hold(ada.hold("a", 20_000))
-        await book.run(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=20"))
         intruder = sqlite3.connect(engine.url.database, isolation_level=None)
         intruder.execute("BEGIN IMMEDIATE")
         post = book.post(ada.post("a", 8_000))

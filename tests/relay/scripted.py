@@ -107,12 +107,15 @@ class ScriptedCredentials:
     """Static secrets; the keys named in ``broken`` cannot be exchanged."""
 
     def __init__(self, **broken: Fault) -> None:
-        self.broken = broken
+        self.broken, self.forgotten = broken, list[str]()
 
     async def resolve(self, endpoint: Endpoint, raw: str) -> Secret:
         if raw in self.broken:
             raise self.broken[raw]
         return Secret(raw)
+
+    def forget(self, raw: str) -> None:
+        self.forgotten.append(raw)
 
 
 class OwnerBook:
@@ -185,7 +188,7 @@ class Wire:
 def limits(**fields: Any) -> Limits:
     values: dict[str, Any] = {
         "body_bytes": 10**6, "body_idle_timeout_s": 30.0, "body_wait_s": 1.0, "answer_bytes": 10**6, "attempts": 3,
-        "timeouts": Timeouts(), "hold_output_tokens": 8192, "max_output_tokens": 128_000, "count_tokens_concurrency": 4,
+        "timeouts": Timeouts(), "hold_output_tokens": 8192, "max_output_tokens": 128_000, "background_s": 60.0,
         "strict_paths": False, "api_only_hosts": frozenset(), "public_url": "", "trusted_proxies": (), "metrics_allow": (),
     }  # fmt: skip
     return Limits(**(values | fields))

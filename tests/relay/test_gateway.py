@@ -16,12 +16,12 @@ def test_every_port_is_kept_under_its_own_name() -> None:
             "budget", "clock", "random", "new_id", "ready",
         )
     }  # fmt: skip
-    assert vars(Gateway(**ports)) == ports
+    assert vars(Gateway(**ports)) == {**ports, "later": set()}
 
 
 def test_a_port_that_is_not_wired_is_an_error_at_once() -> None:
     with pytest.raises(TypeError, match="prices"):
-        Gateway(**{k: v for k, v in vars(gateway()).items() if k != "prices"})
+        Gateway(**{k: v for k, v in vars(gateway()).items() if k not in ("prices", "later")})
 
 
 def test_a_snapshot_is_swapped_whole_and_a_request_keeps_the_one_it_began_with() -> None:

@@ -310,6 +310,7 @@ def start_gateway(
     tmp_path: Path,
     channels: list[Mapping[str, Any]],
     server: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
     **sections: Any,
 ) -> Gateway:
     """Start ``dragoman serve`` on a free port and wait until it says where it listens."""
@@ -319,16 +320,17 @@ def start_gateway(
     write_config(
         config, {"port": 0, "data_dir": str(data_dir), **(server or {})}, channels=channels, **declared
     )
-    return launch(config, data_dir, tmp_path / "gateway.log")
+    return launch(config, data_dir, tmp_path / "gateway.log", env)
 
 
-def launch(config: Path, data_dir: Path, log: Path) -> Gateway:
-    """Start a gateway with a configuration that is already written."""
+def launch(config: Path, data_dir: Path, log: Path, env: Mapping[str, str] | None = None) -> Gateway:
+    """Start a gateway with a configuration that is already written. ``env`` is added to ours."""
     with log.open("ab") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "dragoman.cli", "serve", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=errors,
+            env={**os.environ, **(env or {})},
         )
     assert process.stdout is not None
     lines: list[str] = []

@@ -13,18 +13,20 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from dragoman.core.money import NANOS_PER_QUOTA, nanos_to_usd, usd_to_nanos
 from dragoman.ledger.book import Book
-from dragoman.ledger.core import Credit
+from dragoman.ledger.core import MAX_AMOUNT, Credit
 from dragoman.store import accounts, channels
 from dragoman.store.vault import Vault, generate_key
 
 SOCKET = "admin.sock"
 LINE_BYTES = 1_000_000
 ANSWER_S = 30
+MAX_NANOS = MAX_AMOUNT  # what the ledger moves at once
 
 
 class AdminError(Exception):
@@ -39,6 +41,8 @@ def whole_units(usd: str) -> int:
         raise AdminError(str(error)) from None
     if nanos < 0 or nanos % NANOS_PER_QUOTA:
         raise AdminError(f"{usd} is not a positive multiple of $0.000002, the smallest amount the books know")
+    if nanos > MAX_NANOS:
+        raise AdminError(f"{usd} is more than ${nanos_to_usd(MAX_NANOS)} at once")
     return nanos
 
 
@@ -128,6 +132,11 @@ class AdminDesk:
     ) -> dict[str, Any]:
         user, now = await self._user(username), self._clock()
         nanos = None if limit is None else whole_units(limit)
+        for network in allow_ips:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise AdminError(f"{network!r} is not an address or a range like 10.0.0.0/8") from None
         key = generate_key()  # made here: the writer may run its function twice
         key_id, _ = await self._book.run(
             lambda c: accounts.create_key(
@@ -209,7 +218,7 @@ async def listen(desk: AdminDesk, data_dir: Path) -> asyncio.Server:
             try:
                 request = json.loads(line)
                 reply = {"result": await desk.execute(request["command"], request["arguments"])}
-            except (AdminError, ValueError, KeyError) as error:
+            except (AdminError, ValueError, KeyError, TypeError) as error:
                 reply = {"error": str(error)}
             writer.write(json.dumps(reply).encode() + b"\n")
             await writer.drain()
@@ -230,8 +239,11 @@ def ask(data_dir: Path, command: str, arguments: dict[str, Any]) -> Any:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_S)
         connection.connect(str(data_dir / SOCKET))
-        connection.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-        line = connection.makefile("rb").readline(LINE_BYTES)
+        try:
+            connection.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
+            line = connection.makefile("rb").readline(LINE_BYTES)
+        except OSError as error:  # not the caller's cue to do it itself: the server may have done it, or may do it yet
+            raise AdminError(f"the server took the command and did not answer ({error}); see whether it was done") from None
     if not line:
         raise AdminError("the server closed the connection without an answer")
     reply = json.loads(line)

@@ -43,8 +43,6 @@ Outcome = Result | LedgerError
 class Cursor(Protocol):
     """What is used of a DB-API cursor."""
 
-    @property
-    def connection(self) -> Any: ...
     def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
     def executemany(self, sql: Any, parameters: Any, /) -> Any: ...
     def fetchall(self) -> Any: ...
@@ -107,7 +105,8 @@ def run(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | N
     if sql.sqlite:
         flush(cursor, sql, state, before)
     else:
-        with cursor.connection.pipeline():  # one round trip for all the writes
+        psycopg_cursor: Any = cursor
+        with psycopg_cursor.connection.pipeline():  # one round trip for all the writes
             flush(cursor, sql, state, before)
     return outcomes
 

@@ -1,8 +1,8 @@
 """Responses that the vendor goes on working on after its first answer (``background: true``).
 
 Their usage is known only at the end, so the call's hold stays until then: the response is asked for, at growing
-intervals, until it is finished or ``background_s`` is over. When the gateway stops first, the hold is left to expire
-and ``audit`` lists it.
+intervals, until it is finished or ``background_s`` is over. When its end is not seen, because it was deleted or the gateway
+stops first, it is charged as it was held, marked as estimated (``flow``).
 """
 
 from __future__ import annotations

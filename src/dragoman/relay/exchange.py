@@ -39,9 +39,10 @@ class Disconnect:
     to be unreadable) before the answer is complete. The application usually sets it to its task's ``cancel``.
     """
 
-    __slots__ = ("callback", "task")
+    __slots__ = ("callback", "gone", "task")
 
     def __init__(self) -> None:
+        self.gone = False  # it happened, whether or not there was somebody to call
         self.callback: Callable[[], object] | None = None
         self.task: asyncio.Task[None] | None = None  # the request's own
 
@@ -157,6 +158,7 @@ class Exchange:
         self.disconnected = True
         self._chunks.clear()
         self._wake()
+        self.hook.gone = True
         callback, self.hook.callback = self.hook.callback, None
         if callback is not None:
             callback()

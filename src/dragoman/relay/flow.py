@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from dragoman.core import faults
 from dragoman.core.faults import Fault
 from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
+from dragoman.core.usage import estimate
 from dragoman.dialects import DIALECTS
+from dragoman.dialects.base import Tap
 from dragoman.ledger.core import Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.attempt import Refusal, attempt_all
@@ -25,7 +29,7 @@ from dragoman.relay.lanes import Meter, Send, relay
 from dragoman.relay.replies import send_fault, send_refusal
 from dragoman.relay.report import observe, record_of
 from dragoman.relay.settle import Settlement, settle
-from dragoman.routing import select
+from dragoman.routing import admit, select
 from dragoman.routing.plan import Attempt, Call, Candidate, Outcome, Plan
 from dragoman.store.records import VendorId
 
@@ -40,11 +44,13 @@ FREE = frozenset(
     }
 )
 STORED = {"responses_get", "responses_delete", "responses_cancel", "responses_input_items"}
+MOST_NANOS = 4 * 10**18  # a caller may ask for any number of tokens; the database counts in 64 bits
 _FREE_PRICE = Price(version="free")
 
 
 async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: float) -> None:
-    """Serve one admitted call to its end. Never raises: every failure is told to the client and written down."""
+    """Serve one admitted call to its end. Every failure is told to the client and written down; only a cancellation
+    (the client has left, or the server stops) goes on, after the call is settled."""
     meter = Meter(DIALECTS[call.dialect].tap(), started)
     attempts: tuple[Attempt, ...] = ()
     plan: Plan | None = None
@@ -73,8 +79,12 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
     except Fault as raised:
         fault = raised
         await _tell(send, call, raised, meter)
+    except LedgerUnavailable:
+        fault = faults.overloaded(1)
+        await _tell(send, call, fault, meter)
     except asyncio.CancelledError:
         gone = True
+        raise
     except Exception as error:  # noqa: BLE001 (our own failure: told as one, named in the journal)
         fault = Fault(500, "internal_error", "internal error", type="server_error", owner="gateway")
         gateway.journal.note(
@@ -84,7 +94,9 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
     finally:
         size = body_bytes if candidate is not None else len(body.data)
         body.release()
-        if candidate is not None and held and call.background and meter.tap.pending and meter.tap.response_id:
+        # (a vendor may take "true" or 1 for true: an unfinished whole answer is a background one, whatever was asked)
+        later = (call.background or not call.stream) and meter.tap.pending and fault is None
+        if candidate is not None and held and later and meter.tap.response_id:
             gateway.afterwards(_settle_later(gateway, call, plan, candidate, meter, attempts, size))
         else:
             outcome = _outcome(meter, fault, gone, attempts)
@@ -100,14 +112,25 @@ async def _settle_later(
     attempts: tuple[Attempt, ...],
     size: int,
 ) -> None:
-    """A background response: the vendor goes on without a client, and so does the bill."""
-    tap = await finished(gateway, call, candidate, meter.tap.response_id or "")
-    if tap is not None:
-        meter.tap, meter.delivered = tap, True
-        meter.error = ""
-    else:
-        meter.error = "the background response was deleted or did not end in time"
-    _settle(gateway, call, plan, True, _outcome(meter, None, False, attempts), size, None, None)
+    """A background response: the vendor goes on without a client, and so does the bill.
+
+    One whose end is not seen (the caller deleted it, it took too long, the gateway stops) is charged as it was held:
+    the caller may have read all of it.
+    """
+    tap: Tap | None = None
+    meter.error = "the background response was deleted or did not end in time"
+    try:
+        tap = await finished(gateway, call, candidate, meter.tap.response_id or "")
+        if tap is not None:
+            meter.tap, meter.delivered, meter.error = tap, True, ""
+    finally:
+        outcome = _outcome(meter, None, False, attempts)
+        if tap is None:
+            expected = gateway.limits.hold_output_tokens
+            output = expected if call.max_output is None else min(call.max_output, expected)
+            known = estimate(outcome.usage, body_bytes=size, output_bytes=max(outcome.output_bytes, 4 * output))
+            outcome = replace(outcome, usage=known, result="done")
+        _settle(gateway, call, plan, True, outcome, size, None, None)
 
 
 async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
@@ -115,14 +138,14 @@ async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
     if not meter.head_sent:
         await send_fault(send, call.dialect, fault, call.request_id)
         return
-    tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point())
+    tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point(array=meter.array))
     await send({"type": "http.response.body", "body": tail})
 
 
 async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: VendorId | None) -> Plan:
     """Candidates, price and ceiling of a call. Raises Fault; nothing has been sent or held."""
     snapshot = gateway.snapshot
-    group = snapshot.groups[call.group]
+    group = admit.check_group(call.key, snapshot)  # again: it may have gone while the body arrived
     if call.operation in STORED:
         assert owner is not None
         return Plan(_sticky(gateway, call, owner), _FREE_PRICE, 1, 0)
@@ -140,6 +163,8 @@ async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: Vendor
     if price is None:
         raise faults.price_missing(call.model)
     candidates = select.order(channels, gateway.random) if owner is None else _sticky(gateway, call, owner)
+    if owner is not None and candidates[0].channel not in channels:
+        raise faults.model_unavailable(call.model)
     limits = gateway.limits
     hold = hold_ceiling(
         price,
@@ -151,7 +176,7 @@ async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: Vendor
         multiplier_micros=group.multiplier_micros,
         choices=call.choices,
     )
-    return Plan(candidates, price, group.multiplier_micros, hold)
+    return Plan(candidates, price, group.multiplier_micros, min(hold, MOST_NANOS))
 
 
 def _sticky(gateway: Gateway, call: Call, owner: VendorId) -> tuple[Candidate, ...]:
@@ -191,10 +216,7 @@ async def _hold(gateway: Gateway, call: Call, plan: Plan) -> None:
         user_id=call.key.user_id,
         now=call.started_at,
     )
-    try:
-        result = await gateway.book.hold(command)
-    except LedgerUnavailable as error:
-        raise faults.overloaded(1) from error
+    result = await gateway.book.hold(command)
     if isinstance(result, Refused):
         what = "account balance" if result.reason == "wallet" else "key quota"
         raise faults.insufficient_quota(

@@ -12,7 +12,7 @@ Networks = Sequence[IPv4Network | IPv6Network]
 PRIVATE_HEADERS = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade "
     b"host content-length accept-encoding content-encoding expect cookie authorization x-api-key x-goog-api-key api-key "
-    b"forwarded x-real-ip openai-organization openai-project vendor specific-channel-id".split()
+    b"forwarded x-real-ip openai-organization openai-project vendor specific-channel-id x-goog-fieldmask".split()
 )
 PRIVATE_PREFIXES = (b"x-forwarded-", b"x-dragoman-")
 
@@ -65,6 +65,14 @@ def strip_credentials(query: str) -> str:
     if not query:
         return query
     return "&".join(p for p in query.split("&") if unquote_plus(p.partition("=")[0]) != "key")
+
+
+def forwardable_query(query: str, dialect: str) -> str:
+    """The client's query as it goes up. Google's field masks stay here: they can hide the usage, and so the charge."""
+    query = strip_credentials(query)
+    if dialect != "gemini" or "fields" not in unquote_plus(query):
+        return query
+    return "&".join(p for p in query.split("&") if unquote_plus(p.partition("=")[0]) not in ("fields", "$fields"))
 
 
 def forwardable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -47,6 +47,7 @@ class Meter:
         self.started = started  # perf_counter seconds
         self.status = 0
         self.head_sent = False
+        self.array = False  # the client reads a growing JSON array, not SSE
         self.delivered = False
         self.first_byte_ms = 0
         self.error = ""
@@ -125,7 +126,7 @@ async def _stream(
     send: Send,
     kind: bytes,
 ) -> None:
-    array = kind == b"application/json"
+    array = meter.array = kind == b"application/json"
     frames = _Frames(call, candidate, meter.tap, kind)
     headers = answer_headers(call, response)
     if kind == b"application/vnd.amazon.eventstream":

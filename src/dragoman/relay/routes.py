@@ -26,11 +26,13 @@ from dragoman.relay.replies import PREFLIGHT, own_headers, send_bytes, send_faul
 from dragoman.routing import admit
 from dragoman.routing.keytable import KeyRecord
 from dragoman.routing.plan import Call
+from dragoman.routing.snapshot import Snapshot
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 DIALECT_OF_SURFACE = {"openai": "openai_chat", "anthropic": "anthropic", "gemini": "gemini"}
+GEMINI_GENERATES = frozenset({"gemini_generate", "gemini_stream"})
 STREAMABLE = frozenset({"chat", "completions", "responses", "messages"})
 API_PREFIXES = ("/v1", "/claude/", "/gemini/", "/api/v1", "/api/status", "/api/pricing")
 ADMIN_ROLES = frozenset({"admin", "root"})
@@ -41,6 +43,8 @@ class _Wanted(Struct):
 
     model: Any = None
     stream: Any = None
+    prompt: Any = None
+    best_of: Any = None
     max_tokens: Any = None
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
@@ -99,10 +103,18 @@ class Application:
             await self._refuse(scope, surface, fault, request_id, path, send)
         except ClientGone:
             return
+        except Exception as error:  # noqa: BLE001 (our own failure before there was a call, such as a lost database)
+            gateway.journal.note(
+                "internal_error", request_id=request_id, error=f"{type(error).__name__}: {error}"[:500]
+            )
+            fault = Fault(500, "internal_error", "internal error", type="server_error", owner="gateway")
+            await self._refuse(scope, surface, fault, request_id, path, send)
 
     async def _serve(self, scope: Scope, call: Call, body: Body, send: Send, started: float) -> None:
         """Run the flow; when the client's connection is lost, the task is cancelled and the flow settles."""
         hook = scope["extensions"]["dragoman.disconnect"]
+        if hook.gone:  # while its body was decoded or waited for memory
+            raise ClientGone
         hook.callback = hook.task.cancel
         try:
             await flow.serve(self._gateway, call, body, send, started)
@@ -177,15 +189,11 @@ class Application:
         gateway, operation = self._gateway, route.operation
         wanted = _Wanted()
         if operation not in flow.STORED:
-            body.data = canonical(body.data, ("model", "stream"))
+            body.data = canonical(body.data, ("model", "stream", "background"))
             wanted = peek(body.data, _Wanted)
         asked = "" if operation in flow.STORED else route.model or _model(wanted, operation)
         snapshot = gateway.snapshot
-        model = (
-            snapshot.aliases.get(asked, asked)
-            if asked and not snapshot.candidates(key.group, asked)
-            else asked
-        )
+        model = _resolve(snapshot, key.group, asked) if asked else ""
         if asked:
             admit.check_model(key, asked, model)
         stream = operation == "gemini_stream" or (operation in STREAMABLE and wanted.stream is True)
@@ -207,7 +215,7 @@ class Application:
             method=scope["method"],
             path=path,
             original_path=original,
-            query=identity.strip_credentials(query),
+            query=identity.forwardable_query(query, OPERATION_DIALECT[operation]),
             headers=identity.forwardable(scope["headers"]),
             key=key,
             group=key.group,
@@ -215,14 +223,14 @@ class Application:
             model=model,
             stream=stream,
             max_output=max_output,
-            choices=wanted.n if type(wanted.n) is int and 0 < wanted.n <= 128 else 1,
+            choices=_choices(wanted, operation),
             resource_id=route.resource_id,
             client_ip=ip,
             client=identity.client_name(headers.get(b"user-agent", b"").decode("latin-1")),
             vendor=vendor,
             pinned_channel=pin,
             include_usage=include_usage,
-            background=operation == "responses" and wanted.background is True,
+            background=operation == "responses" and wanted.background not in (None, False),
         )
 
     async def _list(
@@ -281,7 +289,9 @@ class Application:
         limits = self._gateway.limits
         peer = scope["client"][0] if scope.get("client") else ""
         ip = identity.client_address(peer, headers, limits.trusted_proxies)
-        if self._api_only(headers) or not admit.address_allowed(ip, limits.metrics_allow):
+        # Behind a proxy that was not declared everybody has its address, which may well be an allowed one.
+        hidden = ip == peer and any(h in headers for h in (b"x-forwarded-for", b"forwarded", b"x-real-ip"))
+        if hidden or self._api_only(headers) or not admit.address_allowed(ip, limits.metrics_allow):
             raise faults.not_found("/metrics is served to the addresses in server.metrics_allow only")
         body = self._gateway.metrics.render()
         await send_bytes(
@@ -325,6 +335,8 @@ def _model(wanted: _Wanted, operation: str) -> str:
     if isinstance(wanted.model, str) and wanted.model:
         if len(wanted.model) > 300:
             raise faults.invalid_request("model is longer than 300 characters", "model")
+        if not wanted.model.isprintable():  # NUL would make PostgreSQL refuse the log row, and with it the charge
+            raise faults.invalid_request("model holds control characters", "model")
         return wanted.model
     if operation == "moderations" and wanted.model is None:
         return "omni-moderation-latest"  # OpenAI's own default
@@ -334,19 +346,52 @@ def _model(wanted: _Wanted, operation: str) -> str:
 
 
 def _max_output(wanted: _Wanted, operation: str) -> int | None:
-    """The caller's own bound on output tokens, wherever its dialect puts it; None when there is none to trust."""
-    config = wanted.generationConfig
-    nested = (
-        config.get("maxOutputTokens", config.get("max_output_tokens")) if isinstance(config, dict) else None,
-    )
-    for value in (wanted.max_completion_tokens, wanted.max_tokens, wanted.max_output_tokens, *nested):
-        if type(value) is int and value >= 0:
-            return value
-    return (
-        0
-        if operation not in STREAMABLE and not operation.startswith(("gemini_generate", "gemini_stream"))
-        else None
-    )
+    """The caller's own bound on output tokens, where its dialect puts it; None when there is none to trust.
+
+    Only the dialect's own member counts: a vendor may ignore any other, and the hold would be too small.
+    """
+    if operation in GEMINI_GENERATES:
+        config = wanted.generationConfig
+        values = (
+            [config.get("maxOutputTokens"), config.get("max_output_tokens")] if isinstance(config, dict) else []
+        )
+    elif operation == "chat":
+        values = [wanted.max_completion_tokens, wanted.max_tokens]
+    elif operation == "responses":
+        values = [wanted.max_output_tokens]
+    elif operation in STREAMABLE:
+        values = [wanted.max_tokens]
+    else:
+        return 0  # nothing is generated
+    return max((v for v in values if type(v) is int and v >= 0), default=None)
+
+
+def _choices(wanted: _Wanted, operation: str) -> int:
+    """How many answers one request asks for."""
+    if operation == "chat":
+        return _count(wanted.n)
+    if operation == "completions":
+        # ``best_of`` are generated (and billed) though only ``n`` come back; a list holds prompts, or token ids
+        prompts = wanted.prompt if isinstance(wanted.prompt, list) else []
+        several = len(prompts) if prompts and not isinstance(prompts[0], int) else 1
+        return max(_count(wanted.n), _count(wanted.best_of)) * several
+    if operation in GEMINI_GENERATES and isinstance(wanted.generationConfig, dict):
+        return _count(wanted.generationConfig.get("candidateCount"))
+    return 1
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and value > 0 else 1
+
+
+def _resolve(snapshot: Snapshot, group: str, asked: str) -> str:
+    """The model behind the name: itself when a channel lists it, an alias, or ``vendor/model`` where the group allows it."""
+    if snapshot.candidates(group, asked):
+        return asked
+    vendor, slash, bare = asked.partition("/")
+    if slash and vendor in VENDORS and (found := snapshot.groups.get(group)) and found.vendor_prefixes:
+        return snapshot.aliases.get(bare, bare)
+    return snapshot.aliases.get(asked, asked)
 
 
 def _with_header(send: Send, header: tuple[bytes, bytes]) -> Send:

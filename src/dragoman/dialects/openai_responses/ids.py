@@ -43,9 +43,9 @@ _DECODER: Final = msgspec.json.Decoder(_Top)
 def foreign_ids(body: bytes) -> list[ForeignId]:
     """(kind, id) of everything the request refers to. Fault ``invalid_request`` if the body cannot be
     read."""
-    tops = [body.count(marker) for marker in _TOP]
+    tops = [body.count(marker) for marker in (*_TOP, b'"input"')]
     nested = any(marker in body for marker in _NESTED) or hides_letters(body)
-    if not nested and not any(tops) and b'"id"' not in body:
+    if not nested and not any(tops[:-1]) and b'"id"' not in body:
         return []
     if not nested and max(tops) <= 1:
         quick = _quick(body)
@@ -76,8 +76,8 @@ def _refers(item: _Item) -> bool:
     if type(item.id) is not str:
         return False
     if item.type == "reasoning":
-        return bytes(item.encrypted_content) in (b"", b"null")
-    return item.type is None and item.role is None
+        return bytes(item.encrypted_content) in (b"", b"null", b'""')
+    return item.type == "image_generation_call" or (item.type is None and item.role is None)
 
 
 def _visit(node: Pairs, under: str) -> Iterator[ForeignId]:
@@ -100,6 +100,8 @@ def _visit(node: Pairs, under: str) -> Iterator[ForeignId]:
 def _references(node: Pairs) -> Iterator[ForeignId]:
     types = [value for value in node.all("type") if value is not None]
     bare = not types and not any(value is not None for value in node.all("role"))
-    resumed = "reasoning" in types and not any(value is not None for value in node.all("encrypted_content"))
+    resumed = "reasoning" in types and not any(node.all("encrypted_content"))
+    # an image made earlier is looked up by its id unless the request brings it along
+    resumed = resumed or ("image_generation_call" in types and not any(node.all("result")))
     if "item_reference" in types or bare or resumed:
         yield from (("item", value) for value in node.strings("id"))
