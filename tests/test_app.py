@@ -65,7 +65,10 @@ def test_what_the_file_declares(tmp_path: Path) -> None:
         settings(
             tmp_path,
             groups=[{"name": "vip", "multiplier": "0.5", "vendor_prefixes": True}],
-            channels=[{**UP, "groups": ["vip", "free"]}, {**UP, "name": "later", "provider": "suno"}],
+            channels=[
+                {**UP, "groups": ["vip", "free"]},
+                {**UP, "name": "later", "provider": "suno", "groups": ["free"]},
+            ],
             prices=[{"model": "m", "input": "1", "per_image": "2"}],
             users=[{"username": "alice", "keys": [{"name": "k", "key": KEY}]}],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import shlex
@@ -360,7 +361,7 @@ def try_it(line: str) -> Any:
         done = subprocess.run([*words, "-sS"], capture_output=True, timeout=TIMEOUT_S, check=True)
         return json.loads(done.stdout)
     host = words[1].split("/")[2]
-    headers = dict(w.split(": ", 1) for flag, w in zip(words, words[1:], strict=False) if flag == "-H")
+    headers = dict(w.split(": ", 1) for flag, w in itertools.pairwise(words) if flag == "-H")
     connection = http.client.HTTPConnection(host, timeout=TIMEOUT_S)
     try:
         connection.request("POST", words[1].split(host)[1], words[-1], headers)

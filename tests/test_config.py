@@ -59,6 +59,16 @@ def test_the_environment_fills_values_and_wins_over_the_file(tmp_path: Path) -> 
         ('[[users]]\nusername="u"\n[[users]]\nusername="u"', "users[1]: u stands twice"),
         ('[server]\ntls_cert="a"', "server: tls_cert and tls_key are needed together"),
         ("[server]\nworkers=2", "server.workers: more than one process needs a PostgreSQL database_url"),
+        (
+            '[server]\nworkers=2\nport=0\ndatabase_url="postgresql://x/y"',
+            "server.port: several workers need a port",
+        ),
+        (
+            '[[channels]]\nname="a"\nprovider="opnai"\nmodels=["m"]',
+            "channels[0].provider: 'opnai' is not known; accepted here: anthropic,",
+        ),
+        ('[[users]]\nusername="u"\ncredit="1000000001"', "users[0].credit: an amount in USD is at most"),
+        ("server = 3", "server: "),
         ("[server", "dragoman.toml: "),
     ],
 )
@@ -69,6 +79,22 @@ def test_bad_values_name_the_file_the_path_and_what_is_accepted(
         load(tmp_path, text)
     message = str(caught.value)
     assert expected in message and "dragoman.toml" in message
+
+
+def test_the_command_line_wins_over_the_environment_and_is_checked_too(tmp_path: Path) -> None:
+    env = {"DRAGOMAN_SERVER__PORT": "4002"}
+    file = tmp_path / "dragoman.toml"
+    file.write_text("[server]\nport = 4001\n")
+    assert config.load(file, env).server.port == 4002
+    assert config.load(file, env, port=4003, host="::1").server.port == 4003
+    with pytest.raises(config.ConfigError, match=r"server\.port: "):
+        config.load(file, env, port=-1)
+
+
+def test_without_a_file_problems_do_not_name_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(config.ConfigError, match=r"\(command line and environment\): server.port"):
+        config.load(None, {"DRAGOMAN_SERVER__PORT": "x"})
 
 
 def test_a_missing_file_is_an_error_only_when_it_was_named(tmp_path: Path) -> None:
@@ -86,9 +112,10 @@ def test_a_key_is_never_printed_in_full(tmp_path: Path) -> None:
 def test_what_this_build_does_not_serve_is_accepted_with_a_warning(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        '[server]\nvalkey_url="valkey://x"\n[[prices]]\nmodel="mj_imagine"\nper_image="0.01"\ntools={web_search="0.01"}',
+        '[server]\nvalkey_url="valkey://x"\n[[channels]]\nname="s"\nprovider="suno"\nmodels=["x"]\n[[prices]]\nmodel="mj_imagine"\nper_image="0.01"\ntools={web_search="0.01"}',
     )
     assert settings.warnings() == [
         "prices[0] (mj_imagine): per_image, tools is stored but not charged by this build",
+        "channels[0] (s): provider suno is accepted but not served by this build",
         "server.valkey_url is accepted but not used by this build",
     ]

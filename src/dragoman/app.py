@@ -119,7 +119,9 @@ def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
     """Open the database at this version's schema. ``exclusive`` False: only to read beside a running server."""
     s = settings.server
     with _start_errors():
-        Path(s.data_dir).mkdir(parents=True, exist_ok=True)
+        Path(s.data_dir).mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # who called whom is nobody else's business
         engine = open_engine(s.database_url, s.data_dir)
         vault = Vault.from_data_dir(s.data_dir)
         lock = ProcessLock.of(engine) if exclusive else None
@@ -358,6 +360,8 @@ async def _serve(
         admin = None if worker else await _open_desk(desk, settings, runtime.journal)
         scheme = "https" if settings.server.tls_cert else "http"
         url = f"{scheme}://{_shown(settings.server.host)}:{server.port}"
+        stops = contextlib.ExitStack()
+        stops.enter_context(server.capture_signals())  # from the first word on, a signal is an orderly stop
         announce(f"dragoman {__version__} listening on {url}")
         if ready is not None:
             ready(url)
@@ -371,6 +375,7 @@ async def _serve(
         try:
             await serve(server)
         finally:
+            stops.close()
             runtime.journal.note("stopped")
             if admin is not None:
                 admin.close()
@@ -454,11 +459,7 @@ def run_migrate(settings: Settings, progress: Announce) -> str:
         after = schema.schema_revision(store.engine)
     finally:
         store.close()
-    return (
-        f"already at revision {after}"
-        if before == after
-        else f"migrated from {before or 'nothing'} to {after}"
-    )
+    return f"migrated from {before or 'nothing'} to {after}"
 
 
 def run_audit(settings: Settings) -> AuditReport:

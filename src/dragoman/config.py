@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from dragoman.providers.base import Endpoint
 from dragoman.providers.catalog import PLANNED, PROVIDERS
 
 ENV_PREFIX = "DRAGOMAN_"
@@ -28,7 +29,8 @@ SERVED_PRICES = (
     "reasoning",
     "per_request",
 )
-MAX_USD = 10**9  # amounts are kept in nanodollars, in 64 bits
+MAX_USD = 2 * 10**8  # what the ledger moves at once
+PROXIES = ("http", "socks5", "socks5h")
 KEY_PATTERN = r"^(sk|cr)-[A-Za-z0-9]{48}$"
 
 
@@ -342,6 +344,26 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     return next((s for a in get_args(annotation) if (s := _section_of(a))), None)
 
 
+def _channel_problems(channel: ChannelEntry) -> list[str]:
+    """What would leave the channel out of routing, or fail each of its calls."""
+    provider = PROVIDERS[channel.provider]
+    found = []
+    if unknown := sorted(set(channel.dialects) - provider.dialects):
+        spoken = ", ".join(sorted(provider.dialects))
+        found.append(
+            f"dialects: {', '.join(unknown)} is not spoken by {provider.id}; accepted here: {spoken}"
+        )
+    if channel.proxy and channel.proxy.partition("://")[0].lower() not in PROXIES:
+        found.append(f"proxy: not a URL of one of these schemes: {', '.join(PROXIES)}")
+    try:
+        Endpoint(
+            provider, channel.base_url, tuple(channel.headers.items()), channel.drop_params, channel.options
+        )
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
 def _cross_check(settings: Settings, source: str) -> None:
     problems: list[str] = []
     for kind, names in (
@@ -359,6 +381,8 @@ def _cross_check(settings: Settings, source: str) -> None:
         if c.provider not in PROVIDERS and c.provider not in PLANNED:
             known = ", ".join(sorted(PROVIDERS))
             problems.append(f"channels[{i}].provider: {c.provider!r} is not known; accepted here: {known}")
+        elif c.provider in PROVIDERS:
+            problems += [f"channels[{i}].{problem}" for problem in _channel_problems(c)]
     server = settings.server
     if bool(server.tls_cert) != bool(server.tls_key):
         problems.append("server: tls_cert and tls_key are needed together")

@@ -136,6 +136,20 @@ class OwnerBook:
         self.owned.pop((kind, external_id), None)
 
 
+class Lines:
+    """A journal that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.notes: list[Any] = []
+
+    def call(self, fields: Any) -> None:
+        self.calls.append(dict(fields))
+
+    def note(self, event: str, **fields: Any) -> None:
+        self.notes.append((event, fields))
+
+
 class Wire:
     """The client's side: ASGI messages in order, in a log that other ports may share."""
 

@@ -27,6 +27,7 @@ from tests.relay.scripted import (
     ACME,
     NOW,
     Headers,
+    Lines,
     OwnerBook,
     Scripted,
     ScriptedClient,
@@ -90,8 +91,7 @@ class FakeBook:
 
     @property
     def records(self) -> list[CallRecord]:
-        found = [p.record for p in self.posts] + [v.record for v in self.voids if v.record] + self.logs
-        return found
+        return [p.record for p in self.posts] + [v.record for v in self.voids if v.record] + self.logs
 
     @property
     def record(self) -> CallRecord:
@@ -110,20 +110,6 @@ class FakePrices:
     async def find(self, model: str, now: float) -> Price | None:
         await asyncio.sleep(0)
         return PRICE if model == "asked-for" else None
-
-
-class Lines:
-    """A journal that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-        self.notes: list[Any] = []
-
-    def call(self, fields: Any) -> None:
-        self.calls.append(dict(fields))
-
-    def note(self, event: str, **fields: Any) -> None:
-        self.notes.append((event, fields))
 
 
 class World:

@@ -42,3 +42,23 @@ def test_an_id_outside_the_table_is_asked_for_once(monkeypatch: pytest.MonkeyPat
 
 def test_a_model_name_is_never_an_option_of_the_child() -> None:
     assert prices.read_table(NOW, "--help") == {}
+
+
+def test_invented_names_cannot_keep_the_child_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def read(now: float, *models: str) -> dict[str, Price]:
+        asked.extend(models)
+        return {}
+
+    monkeypatch.setattr(prices, "read_table", read)
+
+    async def scenario() -> None:
+        table = prices.DefaultPrices({})
+        for i in range(500):
+            assert await table.find(f"invented-{i}", NOW) is None
+        assert len(asked) == prices.QUESTIONS_PER_MINUTE
+        await table.find("later", NOW + 61)
+
+    asyncio.run(scenario())
+    assert asked[-1] == "later"

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dragoman.console.admin import AdminError, ask
 from tests.world import answers
-from tests.world.harness import Exchange, Gateway, Vendor, channel, gateway_for, start_gateway
+from tests.world.harness import (
+    KEY,
+    Exchange,
+    Gateway,
+    Vendor,
+    channel,
+    gateway_for,
+    run_cli,
+    start_gateway,
+    write_config,
+)
 
-QUEUED = {"id": "resp_bg", "object": "response", "status": "queued", "model": "m", "output": [], "usage": None}
+QUEUED = {
+    "id": "resp_bg",
+    "object": "response",
+    "status": "queued",
+    "model": "m",
+    "output": [],
+    "usage": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +45,9 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture(scope="module")
 def gateway(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    channels = [
-        channel(vendor, p, models=["m", "m-*"]) for p in ("openai", "gemini")
-    ] + [channel(vendor, "openai", name="other", models=["other"])]
+    channels = [channel(vendor, p, models=["m", "m-*"]) for p in ("openai", "gemini")] + [
+        channel(vendor, "openai", name="other", models=["other"])
+    ]
     prices = [{"model": "*", "input": "1", "cached_input": "0.1", "output": "10"}]
     yield from gateway_for(tmp_path_factory.mktemp("review"), channels, prices=prices)
 
@@ -59,7 +81,7 @@ def test_a_background_response_deleted_before_it_is_seen_to_end_is_not_free(
     assert row["estimated"] == 1 and row["output_tokens"] == 100 and row["quota"] > 500
 
 
-def test_a_background_response_that_outlives_the_gateway_is_charged(vendor: Vendor, tmp_path: Any) -> None:
+def test_a_background_response_that_outlives_the_gateway_is_charged(vendor: Vendor, tmp_path: Path) -> None:
     vendor.script = background(QUEUED, lambda x: x.reply(200, QUEUED))
     gateway = start_gateway(tmp_path, [channel(vendor)])
     try:
@@ -75,7 +97,9 @@ def test_a_background_response_that_outlives_the_gateway_is_charged(vendor: Vend
 
 def test_a_field_mask_cannot_hide_the_usage(gateway: Gateway, vendor: Vendor) -> None:
     vendor.script = lambda x: x.reply(200, answers.GENERATED)
-    path = "/v1beta/models/m:generateContent?$fields=candidates&alt=json&fields=candidates&%24fields=candidates"
+    path = (
+        "/v1beta/models/m:generateContent?$fields=candidates&alt=json&fields=candidates&%24fields=candidates"
+    )
     reply = gateway.post(path, {"contents": []}, {"x-goog-fieldmask": "candidates"})
     assert reply.status == 200
     assert vendor.received[-1].target.endswith("?alt=json")
@@ -89,7 +113,9 @@ def test_a_model_name_with_control_characters_is_refused(gateway: Gateway, vendo
     assert len(vendor.received) == before
 
 
-def test_state_does_not_open_a_channel_that_does_not_serve_the_model(gateway: Gateway, vendor: Vendor) -> None:
+def test_state_does_not_open_a_channel_that_does_not_serve_the_model(
+    gateway: Gateway, vendor: Vendor
+) -> None:
     vendor.script = lambda x: x.reply(200, {**answers.RESPONSE, "id": "resp_sticky"})
     assert gateway.post("/v1/responses", {"model": "m", "input": "x"}).status == 200
     before = len(vendor.received)
@@ -105,20 +131,69 @@ def test_metrics_are_not_shown_through_a_proxy_that_was_not_declared(gateway: Ga
         assert gateway.get("/metrics", {header: "8.8.8.8"}, key=None).status == 404
 
 
-def test_a_client_that_left_while_its_body_was_decoded_costs_nothing(gateway: Gateway, vendor: Vendor) -> None:
-    """Also in tests/relay; here: nothing is sent for a request whose connection is gone."""
-    import gzip
-    import socket
-
+def test_a_client_that_left_while_its_body_was_decoded_costs_nothing(
+    gateway: Gateway, vendor: Vendor
+) -> None:
     vendor.script = lambda x: x.reply(200, answers.CHAT)
     before = len(vendor.received)
     plain = b'{"model": "m", "messages": [{"role": "user", "content": "' + b"x" * 60_000_000 + b'"}]}'
     body = gzip.compress(plain, 1)
-    from tests.world.harness import KEY
-
     with socket.create_connection(("127.0.0.1", gateway.port)) as sock:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
         sock.sendall(head.encode() + body)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     time.sleep(1)
     assert len(vendor.received) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"dialects": ["klingon"]}, "dialects: klingon"),
+        ({"base_url": "ftp://x"}, "base_url"),
+        ({"proxy": "nonsense"}, "proxy"),
+        ({"headers": {"content-length": "3"}}, "content-length"),
+        ({"options": {"auth": "x"}}, "options.auth"),
+    ],
+)
+def test_a_channel_that_cannot_work_stops_the_start(
+    vendor: Vendor, tmp_path: Path, fields: dict[str, Any], told: str
+) -> None:
+    config = tmp_path / "d.toml"
+    write_config(
+        config, {"port": 0, "data_dir": str(tmp_path / "data")}, channels=[channel(vendor, **fields)]
+    )
+    done = run_cli("serve", "--config", str(config))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"{config}: channels[0]" in done.stderr and told in done.stderr
+
+
+def test_credit_beyond_the_ledger_stops_the_start(tmp_path: Path) -> None:
+    config = tmp_path / "d.toml"
+    write_config(
+        config,
+        {"port": 0, "data_dir": str(tmp_path / "data")},
+        users=[{"username": "a", "credit": "250000000"}],
+    )
+    done = run_cli("serve", "--config", str(config))
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "credit" in done.stderr
+
+
+def test_the_data_directory_is_private(gateway: Gateway) -> None:
+    assert gateway.data_dir.stat().st_mode & 0o077 == 0
+
+
+def test_an_administrator_does_not_repeat_what_the_server_may_have_done(tmp_path: Path) -> None:
+    """A server that takes a command and dies must not make the client do it a second time, on the database."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "admin.sock"))
+        listener.listen()
+
+        def take_and_reset() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(10)  # unread input: the close is a reset
+
+        threading.Thread(target=take_and_reset, daemon=True).start()
+        with pytest.raises(AdminError):
+            ask(tmp_path, "user.credit", {"username": "alice" * 100, "usd": "1", "reason": "r"})

@@ -242,8 +242,12 @@ def ask(data_dir: Path, command: str, arguments: dict[str, Any]) -> Any:
         try:
             connection.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
             line = connection.makefile("rb").readline(LINE_BYTES)
-        except OSError as error:  # not the caller's cue to do it itself: the server may have done it, or may do it yet
-            raise AdminError(f"the server took the command and did not answer ({error}); see whether it was done") from None
+        except (
+            OSError
+        ) as error:  # not the caller's cue to do it itself: the server may have done it, or may do it yet
+            raise AdminError(
+                f"the server took the command and did not answer ({error}); see whether it was done"
+            ) from None
     if not line:
         raise AdminError("the server closed the connection without an answer")
     reply = json.loads(line)

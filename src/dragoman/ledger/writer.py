@@ -49,6 +49,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     lease_ttl_s: float = 60.0
     beat_s: float = 5.0
     patience_s: float = 0.004
+    gather_s: float = 0.001
+    siblings: int = 12
     housekeeping_s: float = 600.0
     detail_days: int | None = 30
     retry_s: float = 0.5
@@ -187,7 +189,9 @@ class Writer:
         items: list[tuple[Work, Any]] = []
         try:
             work, token = self._queue.get(timeout=max(0.0, 0.0 if self._stopping else due - time.monotonic()))
-            hurry, until = False, time.monotonic() + self._limits.patience_s
+            begun, hurry = time.monotonic(), self._stopping
+            # Under load a commit waits a moment for company: fewer commits cost less than the moment.
+            busy_s = self._limits.gather_s if self.stats.last_batch >= self._limits.siblings else 0.0
             while True:
                 if work is None:
                     self._stopping = True
@@ -195,9 +199,9 @@ class Writer:
                 items.append((work, token))
                 if len(items) >= self._limits.max_batch:
                     return items, False
-                # Nobody waits for a resolution: a batch of nothing else stays open a moment, to commit with holds.
-                hurry = hurry or not isinstance(work, _PATIENT) or self._stopping
-                left = 0.0 if hurry else until - time.monotonic()
+                # Nobody waits for a resolution: a batch of nothing else stays open, to commit with the next holds.
+                hurry = hurry or not isinstance(work, _PATIENT)
+                left = begun + (busy_s if hurry else self._limits.patience_s) - time.monotonic()
                 work, token = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
         except queue.Empty:
             return items, False

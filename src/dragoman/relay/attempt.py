@@ -143,7 +143,7 @@ async def _refused(
         faults.redact(told.message) or f"the upstream answered with status {status}",
         type=told.type,
         owner=owner,
-        retry_after_s=_retry_after(response) or (1.0 if status == 429 else None),
+        retry_after_s=_retry_after(response) or (1.0 if status in (429, 503, 529) else None),
     )
     shown = (
         body

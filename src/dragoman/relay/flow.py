@@ -128,7 +128,9 @@ async def _settle_later(
         if tap is None:
             expected = gateway.limits.hold_output_tokens
             output = expected if call.max_output is None else min(call.max_output, expected)
-            known = estimate(outcome.usage, body_bytes=size, output_bytes=max(outcome.output_bytes, 4 * output))
+            known = estimate(
+                outcome.usage, body_bytes=size, output_bytes=max(outcome.output_bytes, 4 * output)
+            )
             outcome = replace(outcome, usage=known, result="done")
         _settle(gateway, call, plan, True, outcome, size, None, None)
 
@@ -138,7 +140,9 @@ async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
     if not meter.head_sent:
         await send_fault(send, call.dialect, fault, call.request_id)
         return
-    tail = DIALECTS[call.dialect].write_stream_fault(fault, call.request_id, meter.tap.point(array=meter.array))
+    tail = DIALECTS[call.dialect].write_stream_fault(
+        fault, call.request_id, meter.tap.point(array=meter.array)
+    )
     await send({"type": "http.response.body", "body": tail})
 
 

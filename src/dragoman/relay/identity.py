@@ -72,7 +72,9 @@ def forwardable_query(query: str, dialect: str) -> str:
     query = strip_credentials(query)
     if dialect != "gemini" or "fields" not in unquote_plus(query):
         return query
-    return "&".join(p for p in query.split("&") if unquote_plus(p.partition("=")[0]) not in ("fields", "$fields"))
+    return "&".join(
+        p for p in query.split("&") if unquote_plus(p.partition("=")[0]) not in ("fields", "$fields")
+    )
 
 
 def forwardable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

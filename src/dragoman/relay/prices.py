@@ -17,6 +17,7 @@ from dragoman.core.money import Price, price_from_strings
 
 _decode = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
 CHILD_TIMEOUT_S = 20
+QUESTIONS_PER_MINUTE = 60
 
 
 class DefaultPrices:
@@ -26,6 +27,7 @@ class DefaultPrices:
         self._table: dict[str, Price | None] = dict(table)
         self._memory = len(table) + memory
         self._asking = asyncio.Lock()
+        self._asked: list[float] = []
 
     def cached(self, model: str) -> Price | None:
         """The price, if it is known without asking."""
@@ -41,6 +43,11 @@ class DefaultPrices:
             return self._table[model]
         async with self._asking:
             if model not in self._table:
+                # invented names must not keep the child busy: so many questions a minute, and no more
+                self._asked = [t for t in self._asked if t > now - 60]
+                if len(self._asked) >= QUESTIONS_PER_MINUTE:
+                    return None
+                self._asked.append(now)
                 found = await asyncio.to_thread(read_table, now, model)
                 if len(self._table) >= self._memory:
                     return found.get(model)

@@ -12,6 +12,7 @@ from dragoman.relay.settle import Settlement
 from dragoman.routing.plan import Call, Outcome
 
 CONSUMPTION, ERROR = 2, 5
+MOST = 2**31 - 1  # a sum of counts that no vendor means still has to fit its column
 
 
 def record_of(call: Call, outcome: Outcome, settlement: Settlement | None, latency_s: float) -> CallRecord:
@@ -39,9 +40,9 @@ def record_of(call: Call, outcome: Outcome, settlement: Settlement | None, laten
         channel_id=outcome.attempts[-1].channel_id if outcome.attempts else None,
         group=call.group,
         kind=CONSUMPTION if outcome.status < 400 and outcome.status else ERROR,
-        input_tokens=usage.prompt if usage else 0,
+        input_tokens=min(usage.prompt, MOST) if usage else 0,
         cached_tokens=usage.cached_input if usage else 0,
-        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h if usage else 0,
+        cache_write_tokens=min(usage.cache_write_5m + usage.cache_write_1h, MOST) if usage else 0,
         output_tokens=usage.output if usage else 0,
         reasoning_tokens=usage.reasoning if usage else 0,
         quota=charge.quota if charge else 0,

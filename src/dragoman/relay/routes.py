@@ -107,8 +107,8 @@ class Application:
             gateway.journal.note(
                 "internal_error", request_id=request_id, error=f"{type(error).__name__}: {error}"[:500]
             )
-            fault = Fault(500, "internal_error", "internal error", type="server_error", owner="gateway")
-            await self._refuse(scope, surface, fault, request_id, path, send)
+            ours = Fault(500, "internal_error", "internal error", type="server_error", owner="gateway")
+            await self._refuse(scope, surface, ours, request_id, path, send)
 
     async def _serve(self, scope: Scope, call: Call, body: Body, send: Send, started: float) -> None:
         """Run the flow; when the client's connection is lost, the task is cancelled and the flow settles."""
@@ -196,6 +196,8 @@ class Application:
         model = _resolve(snapshot, key.group, asked) if asked else ""
         if asked:
             admit.check_model(key, asked, model)
+        if operation in STREAMABLE and wanted.stream is not None and type(wanted.stream) is not bool:
+            raise faults.invalid_request("stream must be true or false", "stream")
         stream = operation == "gemini_stream" or (operation in STREAMABLE and wanted.stream is True)
         max_output = _max_output(wanted, operation)
         options = wanted.stream_options
@@ -335,7 +337,9 @@ def _model(wanted: _Wanted, operation: str) -> str:
     if isinstance(wanted.model, str) and wanted.model:
         if len(wanted.model) > 300:
             raise faults.invalid_request("model is longer than 300 characters", "model")
-        if not wanted.model.isprintable():  # NUL would make PostgreSQL refuse the log row, and with it the charge
+        if (
+            not wanted.model.isprintable()
+        ):  # NUL would make PostgreSQL refuse the log row, and with it the charge
             raise faults.invalid_request("model holds control characters", "model")
         return wanted.model
     if operation == "moderations" and wanted.model is None:
@@ -353,7 +357,9 @@ def _max_output(wanted: _Wanted, operation: str) -> int | None:
     if operation in GEMINI_GENERATES:
         config = wanted.generationConfig
         values = (
-            [config.get("maxOutputTokens"), config.get("max_output_tokens")] if isinstance(config, dict) else []
+            [config.get("maxOutputTokens"), config.get("max_output_tokens")]
+            if isinstance(config, dict)
+            else []
         )
     elif operation == "chat":
         values = [wanted.max_completion_tokens, wanted.max_tokens]

@@ -61,3 +61,13 @@ def test_long_histories_with_encrypted_reasoning_are_not_walked():
     body = b'{"previous_response_id":"r","input":[{"type":"reasoning","id":"rs_1","encrypted_content":"x"}]}'
     assert _quick(body) == foreign_ids(body) == [("response", "r")]
     assert _quick(body.replace(b'"x"', b"null")) is None
+
+
+def test_items_that_the_vendor_would_look_up_under_another_spelling() -> None:
+    """Found by review: an earlier image by its id, an empty ``encrypted_content``, ``input`` given twice."""
+    assert foreign_ids(b'{"input":[{"type":"image_generation_call","id":"ig_1"}]}') == [("item", "ig_1")]
+    assert foreign_ids(b'{"input":[{"type":"image_generation_call","id":"ig_1","result":"AA"}]}') == []
+    empty = b'{"input":[{"type":"reasoning","id":"rs_1","encrypted_content":""}]}'
+    assert foreign_ids(empty) == [("item", "rs_1")]
+    twice = b'{"input":[{"type":"reasoning","id":"rs_1"}],"input":"x"}'
+    assert foreign_ids(twice) == [("item", "rs_1")]
