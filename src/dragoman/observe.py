@@ -43,8 +43,8 @@ class Journal:
         if self.level in ("warning", "error"):
             return
         line = {"ts": round(time.time(), 3), "event": "call", **fields}
-        if line.get("error"):
-            line["error"] = redact(str(line["error"]))
+        error = line.get("error")
+        line["error"] = redact(str(error)) if error else ""
         self._write(line)
 
     def note(self, event: str, /, **fields: Any) -> None:

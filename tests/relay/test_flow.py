@@ -43,7 +43,7 @@ from tests.world import answers
 SSE: Headers = [(b"content-type", b"text/event-stream")]
 PRICE = Price(version="7", input=10**9, cached_input=10**8, output=10**10)
 RESET = UpstreamError("closed", "connection reset", sent=True)
-LATER = 1.25  # seconds between a call's start and its end, by the fake clock
+LATER = 1.25  # seconds between a call's start and its end
 STORED = ("responses_get", "responses_delete", "responses_cancel", "responses_input_items")
 FREE_PATHS = {
     **ACME.paths,
@@ -135,7 +135,9 @@ class World:
         return Body(data, self.budget, len(data))
 
     async def serve(self, asked: Call | None = None, body: bytes = b'{"model":"m"}') -> None:
-        await flow.serve(self.gateway, asked or call(), self.body(body), self.wire.send, perf_counter())
+        await flow.serve(
+            self.gateway, asked or call(), self.body(body), self.wire.send, perf_counter() - LATER
+        )
 
     def run(self, asked: Call | None = None, body: bytes = b'{"model":"m"}') -> World:
         asyncio.run(self.serve(asked, body))
@@ -582,9 +584,10 @@ def test_the_row_of_a_call_that_was_served() -> None:
     assert record == CallRecord(
         request_id="req_1", created_at=int(NOW), user_id=7, key_id=5, model_asked="alias", model="m", channel_id=2,
         group="default", kind=2, input_tokens=10, cached_tokens=4, output_tokens=5, quota=answers.QUOTA,
-        nanos=answers.NANOS, latency_ms=1250, first_byte_ms=record.first_byte_ms, client_ip="192.0.2.7", client="curl",
+        nanos=answers.NANOS, latency_ms=record.latency_ms, first_byte_ms=record.first_byte_ms, client_ip="192.0.2.7", client="curl",
         method="POST", path="/v1/chat/completions", status=200, detail=record.detail,
     )  # fmt: skip
+    assert record.latency_ms >= max(record.first_byte_ms or 0, 1250)  # from its arrival
     assert record.first_byte_ms and detail["result"] == "done" and "error" not in detail
     assert [(a["channel_id"], a["status"], a["upstream_request_id"]) for a in detail["attempts"]] == [
         (1, 503, ""),

@@ -537,7 +537,7 @@ def test_include_usage(ask: Any, options: Any, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("path", "stream", "expected"),
     [
-        (CHAT, True, True), (CHAT, False, False), (CHAT, None, False), (CHAT, "true", False), ("/v1/messages", True, True),
+        (CHAT, True, True), (CHAT, False, False), (CHAT, None, False), ("/v1/messages", True, True),
         ("/v1/responses", True, True), ("/v1/completions", True, True), ("/v1/embeddings", True, False), (S, None, True),
         (G, True, False),
     ],

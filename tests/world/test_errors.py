@@ -289,3 +289,9 @@ def test_the_key_is_checked_before_a_byte_of_the_body_is_read(gateway: Gateway) 
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as sock:
         sock.sendall(head.encode())
         assert sock.recv(65536).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "yes", {}])
+def test_a_stream_that_is_neither_true_nor_false_is_refused(gateway: Gateway, value: object) -> None:
+    reply = gateway.post("/v1/chat/completions", {"model": "m", "messages": [], "stream": value})
+    assert reply.status == 400 and "stream must be true or false" in reply.json["error"]["message"]

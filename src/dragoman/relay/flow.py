@@ -100,7 +100,7 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
             gateway.afterwards(_settle_later(gateway, call, plan, candidate, meter, attempts, size))
         else:
             outcome = _outcome(meter, fault, gone, attempts)
-            _settle(gateway, call, plan, held, outcome, size, fault, overhead_s)
+            _settle(gateway, call, plan, held, outcome, size, fault, started, overhead_s)
 
 
 async def _settle_later(
@@ -132,7 +132,7 @@ async def _settle_later(
                 outcome.usage, body_bytes=size, output_bytes=max(outcome.output_bytes, 4 * output)
             )
             outcome = replace(outcome, usage=known, result="done")
-        _settle(gateway, call, plan, True, outcome, size, None, None)
+        _settle(gateway, call, plan, True, outcome, size, None, meter.started, None)
 
 
 async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
@@ -259,6 +259,7 @@ def _settle(
     outcome: Outcome,
     body_bytes: int,
     fault: Fault | None,
+    started: float,
     overhead_s: float | None,
 ) -> None:
     """Post or void, the log row with it, then metrics and the journal line. Synchronous: cannot be cancelled."""
@@ -272,7 +273,7 @@ def _settle(
             body_bytes=body_bytes,
             max_output=call.max_output,
         )
-    latency_s = gateway.clock() - call.started_at
+    latency_s = perf_counter() - started  # the upload included, as in the time to the first byte
     record = record_of(call, outcome, settlement, latency_s)
     if held:
         charge = settlement.charge if settlement is not None else None

@@ -47,7 +47,7 @@ def record_of(call: Call, outcome: Outcome, settlement: Settlement | None, laten
         reasoning_tokens=usage.reasoning if usage else 0,
         quota=charge.quota if charge else 0,
         nanos=charge.nanos if charge else 0,
-        latency_ms=int(latency_s * 1000),
+        latency_ms=max(int(latency_s * 1000), outcome.first_byte_ms),  # a first byte counts as 1 ms at least
         first_byte_ms=outcome.first_byte_ms,
         stream=call.stream,
         client_ip=call.client_ip,
