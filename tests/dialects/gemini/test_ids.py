@@ -22,7 +22,7 @@ from dragoman.dialects.gemini.ids import file_name, foreign_ids
         ),
         ("https://example.com/files/abc", ""),
         ("https://www.youtube.com/watch?v=x", ""),
-        ("gs://bucket/files/abc", ""),
+        ("gs://bucket/files/abc", "gs://bucket/files/abc"),
         ("profiles/x", ""),
     ],
 )

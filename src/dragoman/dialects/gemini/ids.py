@@ -1,7 +1,8 @@
 """Vendor-side ids that a Gemini request refers to: uploaded files, cached content, file search stores.
 
 Both spellings of every name are read, camelCase and snake_case, as protobuf's JSON rule has it. A
-``fileUri`` that points elsewhere (https pages, YouTube, ``gs://``) is no id of the vendor's side.
+``fileUri`` that points elsewhere (https pages, YouTube) is no id of the vendor's side. ``gs://`` is one: the bucket
+would be read with the operator's service account, for whoever names it.
 """
 
 from __future__ import annotations
@@ -52,10 +53,12 @@ def _visit(node: Pairs, under: str) -> Iterator[ForeignId]:
 
 
 def file_name(uri: str) -> str:
-    """``files/ID`` for a URI of Google's file service or a bare name; "" if it points elsewhere."""
+    """``files/ID`` for a URI of Google's file service or a bare name, a ``gs://`` URI as it is; "" otherwise."""
     plain = unquote(uri).strip()
     lowered = plain.lower()
     scheme, separator, rest = lowered.partition("://")
+    if scheme == "gs":
+        return plain
     if separator:
         host = rest.split("/", 1)[0].rsplit("@", 1)[-1].split(":", 1)[0]
         if scheme not in ("http", "https") or not host.endswith("generativelanguage.googleapis.com"):
