@@ -152,6 +152,7 @@ class Runtime:
         self.client = Client(limits=PoolLimits(per_origin=settings.server.connections_per_origin))
         self.prices = DefaultPrices({})
         self.sequence = 0
+        self.owners: OwnerRegister | None = None
         self.gateway: Gateway | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._followed_at = 0.0
@@ -222,6 +223,12 @@ class Runtime:
             with engine.connect() as connection:
                 return records.find(connection, kind, external_id)
 
+        self.owners = OwnerRegister(
+            write=self.book.run,
+            store=lambda c, ids, who: records.remember(c, ids, who, time.time()),
+            erase=records.forget,
+            read=owner,
+        )
         return Gateway(
             snapshot=snapshot,
             limits=limits_of(settings),
@@ -229,12 +236,7 @@ class Runtime:
             client=self.client,
             credentials=Credentials(self.client, clock=time.time),
             keys=Keys(self.table, lookup=vault.lookup, load=load, clock=time.monotonic),
-            owners=OwnerRegister(
-                write=self.book.run,
-                store=lambda c, ids, who: records.remember(c, ids, who, time.time()),
-                erase=records.forget,
-                read=owner,
-            ),
+            owners=self.owners,
             prices=self.prices,
             journal=self.journal,
             metrics=self.metrics,
@@ -283,6 +285,8 @@ class Runtime:
                 rebuild = True
         if rebuild and self.gateway is not None:
             self.gateway.snapshot = await asyncio.to_thread(self._compile)
+            if self.owners is not None and any(c.kind == "channel" for c in changes):
+                self.owners.refresh()  # with the snapshot: positions in it are the rows' again
         self.sequence = max(c.seq for c in changes)  # last: what failed is tried again
 
     def _changes(self) -> list[publish.Change]:

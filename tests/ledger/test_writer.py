@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+import time
 
 import psycopg
 import pytest
@@ -12,7 +14,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tests.ledger.bank import NOW, QUICK, account, assert_clean, funded
 
 from dragoman.ledger.book import Book
-from dragoman.ledger.core import Held, LedgerError, Refused
+from dragoman.ledger.core import Held, LedgerError, Refused, Void
+from dragoman.ledger.leases import living
 from dragoman.ledger.writer import LedgerUnavailable, trouble
 from dragoman.store.engine import open_engine
 
@@ -192,6 +195,98 @@ def test_a_lost_lease_is_replaced(postgres_url, tmp_path):
     run(postgres_url, tmp_path, scenario)
 
 
+def test_an_idle_writer_tells_that_the_database_is_back(sqlite_db, tmp_path, impatient):
+    async def scenario(book, engine):
+        intruder = sqlite3.connect(engine.url.database, isolation_level=None)
+        intruder.execute("BEGIN IMMEDIATE")
+        await until(book.trouble, book)  # a heartbeat found out
+        intruder.execute("COMMIT")
+        intruder.close()
+        await until(lambda: not book.trouble(), book)  # no traffic comes while it says that it is down
+
+    run(sqlite_db, tmp_path, scenario)
+
+
+def test_postgres_only_the_leases_session_is_cut(postgres_url, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        before = book._writer.lease_id
+        with engine.connect() as connection:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = :id"
+            connection.execute(text(cut), {"id": before})
+        await until(lambda: book._writer.lease_id != before, book)
+        with engine.connect() as connection:
+            assert living(connection) == {book._writer.lease_id}
+        assert await book.hold(ada.hold("a", 2_000)) == Held("a", 2_000)
+        await book.void(ada.void("a"))
+
+    run(postgres_url, tmp_path, scenario)
+
+
+def test_a_hold_whose_answer_was_lost_does_not_stand(database_url, tmp_path):
+    async def scenario(book, engine):
+        ada = await funded(book, USD)
+        transact = book._writer._transact
+
+        def lose_the_answer(works):
+            transact(works)
+            book._writer._transact = transact
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        book._writer._transact = lose_the_answer
+        with pytest.raises(LedgerUnavailable):
+            await book.hold(ada.hold("a", 2_000))  # committed, but nobody knows
+        await until(lambda: account(engine, ada.wallet_id)["held_nanos"] == 0, book)
+        assert await book.hold(ada.hold("b", 2_000)) == Held("b", 2_000)
+        await book.void(ada.void("b"))
+
+    run(database_url, tmp_path, scenario)
+
+
+def test_an_outage_is_felt_once_a_round(sqlite_db, tmp_path):
+    """Each try may wait for a timeout: a long backlog must not pay it for each of its batches."""
+    tries = []
+
+    def away(works):
+        tries.append(len(works))
+        time.sleep(0.1)
+        raise psycopg.OperationalError("connection timeout expired")
+
+    async def scenario(book, engine):
+        transact = book._writer._transact
+        book._writer._transact = away
+        posts = [book.void(Void(id=f"h{i}", now=NOW)) for i in range(2_000)]
+        await until(lambda: book.stats()["backlog"] == 2_000, book)
+        tries.clear()
+        begun = time.monotonic()
+        await until(lambda: len(tries) >= 4, book)
+        assert time.monotonic() - begun > 3 * (0.1 + QUICK.retry_s)  # four rounds, not one of four batches
+        book._writer._transact = transact
+        assert [(await p).id for p in posts] == [f"h{i}" for i in range(2_000)]
+
+    run(sqlite_db, tmp_path, scenario)
+
+
+def test_what_comes_while_it_closes_is_written_or_told(sqlite_db, tmp_path):
+    engine = open_engine(sqlite_db, tmp_path)
+
+    async def main():
+        book = Book(engine, limits=QUICK)
+        await book.start()
+        gate = threading.Event()
+        book.run(lambda _c: gate.wait(10))
+        book._writer._queue.put((None, None))  # as close() does; it is still busy
+        late = [book.void(Void(id=f"h{i}", now=NOW)) for i in range(1_500)]
+        gate.set()
+        await book.close()
+        async with asyncio.timeout(5):
+            assert {r.kind for r in await asyncio.gather(*late)} == {"unknown"}
+
+    asyncio.run(main())
+    assert_clean(engine)
+    engine.dispose()
+
+
 def test_start_fails_with_the_databases_error(tmp_path):
     engine = open_engine("postgresql://nobody@127.0.0.1:1/none", tmp_path)
 
@@ -234,6 +329,7 @@ def sqlite_error(code):
         (psycopg.InterfaceError("the connection is closed"), "lost"),
         (psycopg.errors.AdminShutdown(), "lost"),
         (psycopg.errors.DiskFull(), "lost"),
+        (psycopg.errors.IoError(), "lost"),
         (psycopg.errors.UniqueViolation(), "poison"),
         (psycopg.errors.NumericValueOutOfRange(), "poison"),
         (sqlite_error(sqlite3.SQLITE_BUSY), "lost"),

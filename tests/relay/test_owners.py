@@ -184,3 +184,26 @@ def test_memory_is_bounded_and_the_oldest_leaves_first() -> None:
         assert store.reads == [("response", "a")]
 
     asyncio.run(scenario())
+
+
+def test_a_changed_channel_is_read_again_and_an_overtaken_read_is_not_kept() -> None:
+    store = Store()
+    owners = register(store)
+    moved = VendorId(ANN.user_id, ANN.channel_id, ANN.credential + 1)
+
+    async def scenario() -> None:
+        await owners.remember([("response", "r")], ANN)
+        store.rows[("response", "r")] = moved  # another process declared the credentials in another order
+        owners.refresh()
+        assert await owners.find("response", "r") == moved
+        store.gated = True
+        writing = asyncio.create_task(owners.remember([("response", "s")], ANN))
+        await asyncio.sleep(0)
+        owners.refresh()
+        store.rows[("response", "s")] = moved
+        assert store.gate is not None
+        store.gate.set_result(None)
+        await writing
+        assert await owners.find("response", "s") == moved
+
+    asyncio.run(scenario())

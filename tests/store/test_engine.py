@@ -93,3 +93,21 @@ def test_the_lock_is_one_processes_and_freed_by_its_death(tmp_path):
     lock.release()
     assert lock.path.exists() and lock.path.read_text() == ""
     engine.dispose()
+
+
+def test_postgres_a_vanished_host_is_noticed_and_the_url_may_say_when(postgres_url, tmp_path):
+    def parameters(url):
+        engine = open_engine(url, tmp_path)
+        with engine.connect() as connection:
+            found = connection.connection.driver_connection.info.get_parameters()
+        engine.dispose()
+        return found
+
+    found = parameters(postgres_url)
+    assert (found["connect_timeout"], found["tcp_user_timeout"], found["keepalives_idle"]) == (
+        "5",
+        "20000",
+        "15",
+    )
+    mark = "&" if "?" in postgres_url else "?"
+    assert parameters(f"{postgres_url}{mark}tcp_user_timeout=3000")["tcp_user_timeout"] == "3000"

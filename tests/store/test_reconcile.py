@@ -178,3 +178,21 @@ def test_amounts_are_cut_to_whole_units(engine):
     reconcile(engine, Declared(users=(DeclaredUser(username="ada", credit="0.000003"),)))
     with engine.begin() as connection:
         assert connection.execute(text("SELECT MAX(balance_nanos) FROM accounts")).scalar_one() == 2_000
+
+
+def test_access_tokens_change_hands(engine):
+    def users(**tokens):
+        return Declared(users=tuple(DeclaredUser(username=n, access_token=t) for n, t in tokens.items()))
+
+    def whose(token):
+        with engine.begin() as connection:
+            return accounts.find_user_by_access_token(connection, VAULT, token).username
+
+    reconcile(engine, users(ada="t1", bob="t2"))
+    reconcile(engine, users(ada="t2", bob="t1"))  # swapped
+    assert (whose("t1"), whose("t2")) == ("bob", "ada")
+    reconcile(engine, users(ada="t2", robert="t1"))  # renamed: bob left the file
+    assert whose("t1") == "robert"
+    assert reconcile(engine, users(ada="t2", robert="t1")).as_dict() == {
+        "created": [], "changed": [], "disabled": [], "credited": []
+    }  # fmt: skip

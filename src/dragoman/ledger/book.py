@@ -158,7 +158,7 @@ class Book:
 
 def _settle(results: list[Delivery]) -> None:
     for future, value, error in results:
-        if future.done():  # cancelled by its owner
+        if future is None or future.done():  # the writer's own, or cancelled by its owner
             continue
         if error is None:
             future.set_result(value)

@@ -14,6 +14,7 @@ import os
 import socket
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from dragoman.store.engine import LEASE_SPACE, is_sqlite
 
@@ -78,7 +79,11 @@ class Lease:
         statement = text(
             f"UPDATE leases SET expires_at = {_CLOCK} + :ttl WHERE id = :id AND expires_at > {_CLOCK}"
         )
-        return self._guard.execute(statement, values).rowcount == 1
+        try:
+            return self._guard.execute(statement, values).rowcount == 1
+        except DBAPIError:  # the session is cut, and the lock went with it; SQLAlchemy would not use it again
+            self.drop()
+            return False
 
     def alive(self, connection: Connection) -> list[int]:
         """The leases whose holds must not be touched; ours is always one of them."""

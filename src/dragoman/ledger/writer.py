@@ -11,6 +11,7 @@ lost is safe to repeat.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -28,7 +29,7 @@ from dragoman.ledger.leases import Lease
 from dragoman.store.engine import ProcessLock, is_sqlite
 
 Work = Command | Callable[[Connection], Any]
-Delivery = tuple[Any, Any, BaseException | None]  # token, result, error
+Delivery = tuple[Any, Any, BaseException | None]  # token (None: nobody waits), result, error
 _PATIENT = (Post, Void, Log)
 _COMMANDS = (Hold, Post, Void, Expire, Credit, Refund, Log)
 _RETRIES = 20
@@ -98,6 +99,7 @@ class Writer:
         self._failure: BaseException | None = None
         self._next_beat = self._next_keeping = self._retry_at = 0.0
         self._stopping = False
+        self._in_doubt = False  # the transaction may have been committed although it failed
 
     # ------------------------------------------------------------------------------------------------- other threads
 
@@ -138,6 +140,7 @@ class Writer:
         if self._thread.is_alive():
             self._queue.put((None, None))
             self._thread.join()
+            self._refuse()
         self._release()
 
     def _release(self) -> None:
@@ -221,6 +224,9 @@ class Writer:
 
     def _write(self, items: list[tuple[Work, Any]]) -> None:
         """Write a batch whatever happens: together, again, one by one, or later."""
+        if self.down and time.monotonic() < self._retry_at:  # found out by an earlier batch of this turn
+            self._postpone(items, LedgerUnavailable(self.down))
+            return
         for attempt in range(_RETRIES):
             try:
                 outcomes = self._transact([work for work, _ in items])
@@ -232,7 +238,7 @@ class Writer:
                     continue
                 if what == "lost":
                     self._lose(error)
-                    self._postpone(items, LedgerUnavailable(str(error)))
+                    self._postpone(items, LedgerUnavailable(str(error)), in_doubt=self._in_doubt)
                 elif len(items) == 1:
                     self.stats.errors += 1
                     self._deliver([(items[0][1], None, error)])
@@ -257,6 +263,7 @@ class Writer:
 
     def _transact(self, works: Sequence[Work]) -> list[Any]:
         """One transaction: runs of commands as sets, functions one at a time, in the order they came."""
+        self._in_doubt = False
         connection = self._writing()
         if all(isinstance(w, _COMMANDS) for w in works):
             raw = connection.connection.driver_connection
@@ -265,11 +272,14 @@ class Writer:
             if self._sql.sqlite:  # psycopg begins by itself
                 cursor.execute("BEGIN IMMEDIATE")
             outcomes: list[Any] = list(batch.run(cursor, self._sql, works, self._lease.id))  # type: ignore[arg-type]
+            self._in_doubt = True
             raw.commit()
             cursor.close()
             return outcomes
         with connection.begin():
-            return self._mixed(connection, works)
+            outcomes = self._mixed(connection, works)
+            self._in_doubt = True
+        return outcomes
 
     def _mixed(self, connection: Connection, works: Sequence[Work]) -> list[Any]:
         outcomes: list[Any] = []
@@ -291,7 +301,7 @@ class Writer:
         try:
             result = function(connection)
         except Exception as error:
-            if isinstance(error, DBAPIError) and trouble(error) != "poison":
+            if trouble(error) != "poison":  # the driver's own errors as well
                 raise
             savepoint.rollback()
             return error
@@ -326,6 +336,7 @@ class Writer:
         """Duties may fail with the database; they come round again."""
         try:
             duty()
+            self.down = ""  # it has written: without this an idle writer would say so for ever
         except Exception as error:  # noqa: BLE001 - counted; the thread must live on
             self._rollback()
             self.stats.errors += 1
@@ -364,8 +375,11 @@ class Writer:
             connection.invalidate()
             connection.close()
 
-    def _postpone(self, items: list[tuple[Work, Any]], error: LedgerUnavailable) -> None:
-        """What is owed waits; what is only asked for fails now."""
+    def _postpone(
+        self, items: list[tuple[Work, Any]], error: LedgerUnavailable, *, in_doubt: bool = False
+    ) -> None:
+        """What is owed waits; what is only asked for fails now. ``in_doubt``: holds may stand all the same; they are
+        voided later, for nobody else will."""
         failed: list[Delivery] = []
         for work, token in items:
             if (
@@ -374,6 +388,9 @@ class Writer:
                 or len(self._backlog) >= self._limits.backlog
             ):
                 failed.append((token, None, error))
+                if in_doubt and isinstance(work, Hold):
+                    void = Void(id=work.id, reason="the answer to the hold was lost", now=self._clock())
+                    self._backlog.append((void, None))
             else:
                 self._backlog.append((work, token))
         self.stats.backlog = len(self._backlog)
@@ -382,18 +399,32 @@ class Writer:
 
     def _finish(self) -> None:
         """Write what came after the stop, and the backlog if the database comes back in time; end the lease."""
-        late, _ = self._drain()
-        if late:
-            self._batch(late)
         until = time.monotonic() + self._limits.drain_s
-        while self._backlog and time.monotonic() < until:
-            time.sleep(max(0.0, self._retry_at - time.monotonic()))
-            self._batch([])
+        while True:
+            late, more = self._drain()
+            if late or self._backlog:
+                self._batch(late)
+            if time.monotonic() >= until or not (late or more or self._backlog):
+                break
+            if self._backlog:
+                time.sleep(max(0.0, min(self._retry_at, until) - time.monotonic()))
         if self._backlog:
             lost = LedgerUnavailable(f"{self.down} ({len(self._backlog)} commands were not written)")
             self._deliver([(token, None, lost) for _, token in self._backlog])
         self._guarded(self._end_lease)
         self._close_connections()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Whoever came too late is told so, rather than left to wait."""
+        left: list[Delivery] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                work, token = self._queue.get_nowait()
+                if work is not None:
+                    left.append((token, None, LedgerUnavailable("the ledger is closed")))
+        if left:
+            self._deliver(left)
 
     def _end_lease(self) -> None:
         connection = self._writing()
@@ -421,7 +452,8 @@ def trouble(error: BaseException) -> Literal["again", "lost", "poison"]:
     if code is not None:
         return "lost" if code & 0xFF in _SQLITE_LOST else "poison"
     name = type(cause).__name__
-    if name in ("InterfaceError",) or (isinstance(state, str) and state[:2] in ("08", "57", "53", "25")):
+    classes = ("08", "25", "53", "57", "58")  # connection, read-only, resources, operator, system
+    if name == "InterfaceError" or (isinstance(state, str) and state[:2] in classes):
         return "lost"
     if name == "OperationalError" and state is None:  # psycopg: the connection broke, or cannot be made
         return "lost"

@@ -19,7 +19,7 @@ from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
 from dragoman.core.usage import estimate
 from dragoman.dialects import DIALECTS
 from dragoman.dialects.base import Tap
-from dragoman.ledger.core import Hold, Post, Refused, Void
+from dragoman.ledger.core import MAX_AMOUNT, Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.attempt import Refusal, attempt_all
 from dragoman.relay.background import finished
@@ -44,7 +44,7 @@ FREE = frozenset(
     }
 )
 STORED = {"responses_get", "responses_delete", "responses_cancel", "responses_input_items"}
-MOST_NANOS = 4 * 10**18  # a caller may ask for any number of tokens; the database counts in 64 bits
+MOST_NANOS = MAX_AMOUNT  # a caller may ask for any number of tokens; the ledger holds no more at once
 _FREE_PRICE = Price(version="free")
 
 
@@ -279,7 +279,12 @@ def _settle(
         charge = settlement.charge if settlement is not None else None
         if charge is not None:
             gateway.book.post(
-                Post(id=call.request_id, amount=charge.nanos, record=record, now=gateway.clock())
+                Post(
+                    id=call.request_id,
+                    amount=min(charge.nanos, MOST_NANOS),  # a vendor may report any count; the hold must end
+                    record=record,
+                    now=gateway.clock(),
+                )
             )
         else:
             gateway.book.void(

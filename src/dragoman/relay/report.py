@@ -20,11 +20,11 @@ def record_of(call: Call, outcome: Outcome, settlement: Settlement | None, laten
     usage = settlement.usage if settlement is not None else None
     charge = settlement.charge if settlement is not None else None
     detail: dict[str, object] = {
-        "attempts": [msgspec.to_builtins(a) for a in outcome.attempts],
+        "attempts": outcome.attempts,
         "result": outcome.result,
     }
     if charge is not None:
-        detail["lines"] = [msgspec.to_builtins(line) for line in charge.lines]
+        detail["lines"] = charge.lines
         detail["multiplier_micros"] = charge.multiplier_micros
     if outcome.error:
         detail["error"] = faults.redact(outcome.error)[:500]

@@ -25,6 +25,18 @@ LEASE_SPACE = LOCK_SPACE - 1
 MIGRATION_LOCK, RECONCILE_LOCK, CHANGES_LOCK, PARTITION_LOCK = 1, 2, 3, 4
 
 
+# What the URL may say otherwise. A host that vanished without a word must not keep the ledger's one thread for the two
+# minutes that a connect may take, or the quarter of an hour that TCP goes on sending.
+_PATIENCE = {
+    "application_name": "dragoman",
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+
+
 class StoreBusy(Exception):
     """Another process uses this SQLite database; the message says which."""
 
@@ -52,7 +64,7 @@ def open_engine(database_url: str, data_dir: str | Path) -> Engine:
         pool_size=5,
         max_overflow=15,
         pool_pre_ping=True,
-        connect_args={"application_name": "dragoman"},
+        connect_args={k: v for k, v in _PATIENCE.items() if f"{k}=" not in rest},
     )
 
 

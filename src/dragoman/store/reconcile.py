@@ -152,10 +152,20 @@ def apply(connection: Connection, vault: Vault, declared: Declared, *, now: floa
         columns = structs.asdict(p)
         model = columns.pop("model")
         report.note("price", model, put_price(connection, model, now, source=FILE, **columns))
+    _free_tokens(connection, vault, declared, now)
     for u in declared.users:
         _user(connection, vault, u, now, grant, report)
     _disable(connection, vault, declared, now, report)
     return report
+
+
+def _free_tokens(connection: Connection, vault: Vault, declared: Declared, now: float) -> None:
+    """Access tokens are unique: those that have left their user are taken away before they are given to another."""
+    wanted = {u.username: vault.lookup(u.access_token) for u in declared.users if u.access_token}
+    query = select(users).where(users.c.source == FILE, users.c.access_lookup.is_not(None))
+    for user in connection.execute(query).all():
+        if wanted.get(user.username) != user.access_lookup:
+            update_user(connection, user.id, now, access_lookup=None)
 
 
 def _user(
