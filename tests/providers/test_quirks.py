@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from dragoman.core.faults import Fault
 from dragoman.providers import quirks
 from dragoman.providers.quirks import Edit, Quirk
 
@@ -107,3 +110,70 @@ def test_a_body_that_needs_nothing_keeps_its_bytes(edit: Edit, body: bytes) -> N
 )
 def test_asking_for_usage(before: bytes, after: bytes) -> None:
     assert quirks.ask_usage(before) == after
+
+
+def thinking(model: str, budget: int, most: int | None = 320, **fields: object) -> dict[str, object]:
+    body: dict[str, object] = {
+        "model": "x",
+        "thinking": {"type": "enabled", "budget_tokens": budget},
+        **fields,
+    }
+    if most is not None:
+        body["max_tokens"] = most
+    return json.loads(quirks.claude_thinking(json.dumps(body).encode(), model))
+
+
+@pytest.mark.parametrize(
+    ("budget", "effort"),
+    [(128, "low"), (2_000, "low"), (2_001, "medium"), (16_000, "medium"), (16_001, "high")],
+)
+@pytest.mark.parametrize(
+    "model", ["claude-opus-4-7", "anthropic.claude-opus-4-7-v1:0", "claude-sonnet-5", "claude-opus-4-10"]
+)
+def test_models_that_think_adaptively_get_an_effort(model: str, budget: int, effort: str) -> None:
+    sent = thinking(model, budget, most=20_000)
+    assert sent["thinking"] == {"type": "adaptive", "display": "summarized"} and sent["output_config"] == {
+        "effort": effort
+    }
+    assert sent["max_tokens"] == 20_000
+
+
+def test_the_callers_own_effort_and_format_stay() -> None:
+    sent = thinking(
+        "claude-opus-4-7", 128, output_config={"effort": "max", "format": {"type": "json_schema"}}
+    )
+    assert sent["output_config"] == {"effort": "max", "format": {"type": "json_schema"}}
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-sonnet-4-6", "claude-opus-4-20250514", "claude-opus-4-1", "claude-haiku-4-5-20251001"]
+)
+def test_other_models_get_the_least_budget(model: str) -> None:
+    sent = thinking(model, 128)
+    assert sent["thinking"] == {"type": "enabled", "budget_tokens": 1024} and sent["max_tokens"] == 320 + 896
+    body = b'{"thinking" : {"type":"enabled", "budget_tokens":1024}, "max_tokens":2000}'
+    assert quirks.claude_thinking(body, model) == body
+
+
+@pytest.mark.parametrize("budget", [320, 321, 5000])
+def test_a_budget_that_leaves_no_room_is_refused(budget: int) -> None:
+    for model in ("claude-opus-4-7", "claude-sonnet-4-6"):
+        with pytest.raises(Fault) as caught:
+            thinking(model, budget)
+        assert caught.value.status == 400 and "budget_tokens" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "disabled"},
+        {"type": "adaptive"},
+        {"type": "enabled"},
+        {"type": "enabled", "budget_tokens": "9"},
+        None,
+        7,
+    ],
+)
+def test_thinking_in_any_other_form_is_the_vendors_business(value: object) -> None:
+    body = json.dumps({"thinking": value, "max_tokens": 1}).encode()
+    assert quirks.claude_thinking(body, "claude-opus-4-7") == body

@@ -419,3 +419,42 @@ def test_the_days_sums_are_the_wallets_movements(gateway: Gateway) -> None:
     assert sum(r["quota"] for r in rows) * 2000 == spent
     assert wallet(gateway, "bob") == 50 * 10**9 - spent
     assert sum(r["out"] for r in rows) == 5 * sum(r["calls"] for r in rows)
+
+
+def test_probe_9_and_10_thinking_budgets(tmp_path: Path) -> None:
+    """The documented Opus 4.7 sample works; a budget that leaves no room is 400, nothing sent; a channel can leave both out."""
+    vendor = Vendor(lambda x: x.reply(200, {**answers.MESSAGE, "model": "claude-opus-4-7"}))
+    as_sent = channel(
+        vendor,
+        "anthropic",
+        name="as sent",
+        groups=["other"],
+        options={"skip_quirks": "claude_thinking"},
+        models=["claude-opus-4-7"],
+    )
+    channels = [channel(vendor, "anthropic", models=["claude-opus-4-7"]), as_sent]
+    other = {"username": "bob", "group": "other", "credit": "9", "keys": [{"name": "b", "key": OTHER_KEY}]}
+    users = [{"username": "alice", "credit": "9", "keys": [{"name": "a", "key": KEY}]}, other]
+    body = {
+        "model": "claude-opus-4-7",
+        "max_tokens": 320,
+        "thinking": {"type": "enabled", "budget_tokens": 128},
+        "messages": [],
+    }
+    for gateway in gateway_for(
+        tmp_path, channels, users=users, groups=[{"name": "default"}, {"name": "other"}]
+    ):
+        assert gateway.post("/v1/messages", body).status == 200
+        assert vendor.received[-1].json["thinking"] == {"type": "adaptive", "display": "summarized"}
+        assert (
+            gateway.post("/v1/messages", body, key=OTHER_KEY).status == 200
+            and vendor.received[-1].json == body
+        )
+        sent = len(vendor.received)
+        reply = gateway.post("/v1/messages", {**body, "thinking": {"type": "enabled", "budget_tokens": 320}})
+        assert (
+            reply.status == 400
+            and reply.json["error"]["type"] == "invalid_request_error"
+            and len(vendor.received) == sent
+        )
+        assert gateway.call_row(reply.headers["x-request-id"])["quota"] == 0

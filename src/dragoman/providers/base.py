@@ -133,7 +133,8 @@ class Endpoint(Struct, frozen=True):
     """A provider as one channel uses it. ValueError if a field cannot work, naming the field.
 
     base_url: the operator's, "" for the provider's. headers: (name, value) pairs that override all others.
-    options: api_version, region, project, location, resource …, and ``auth`` (none, bearer, x-api-key,
+    options: api_version, region, project, location, resource …, ``skip_quirks`` (names,
+    comma-separated), and ``auth`` (none, bearer, x-api-key,
     api-key, x-goog-api-key) to present the credential in another way. The last four fields are derived and
     never given.
     """
@@ -312,8 +313,9 @@ def _edited_body(endpoint: Endpoint, draft: Draft, public_model: str, ask_stream
         return body
     if draft.sets or draft.drops:
         body = envelope.edit(body, draft.sets, drops=draft.drops)
+    skipped = endpoint.settings.get("skip_quirks", "").split(",")
     for quirk in endpoint.provider.quirks:
-        if quirk.applies(draft.op, draft.model, public_model):
+        if quirk.applies(draft.op, draft.model, public_model) and quirk.name not in skipped:
             body = quirk.fn(body, draft.model)
     if (
         ask_stream_usage

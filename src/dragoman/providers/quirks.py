@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dragoman.core import envelope
+from dragoman.core.faults import invalid_request
 
 Edit = Callable[[bytes, str], bytes]
 
@@ -166,6 +167,54 @@ def _set_inner_model(item: bytes, name: bytes) -> bytes:
 
 # --- the records that catalog.py hands out ----------------------------------------------------------------
 
+
+class _Thinking(Struct):
+    thinking: object = None
+    max_tokens: object = None
+    output_config: object = None
+
+
+def claude_thinking(body: bytes, model: str) -> bytes:
+    """Edit: ``thinking`` with a budget, in the form that the model takes.
+
+    The budget must be below ``max_tokens`` (Fault 400). Models that think adaptively get ``adaptive`` with an effort of
+    the budget's size (up to 2 000 low, up to 16 000 medium, else high); for others a budget below 1 024 is raised to
+    that, and ``max_tokens`` by as much.
+    """
+    if b'"thinking"' not in body:
+        return body
+    seen = envelope.peek(body, _Thinking)
+    wanted, most = seen.thinking, seen.max_tokens
+    if (
+        not isinstance(wanted, dict)
+        or wanted.get("type") != "enabled"
+        or type(wanted.get("budget_tokens")) is not int
+    ):
+        return body
+    budget = wanted["budget_tokens"]
+    if type(most) is int and budget >= most:
+        raise invalid_request("thinking.budget_tokens must be less than max_tokens", "thinking.budget_tokens")
+    if ADAPTIVE_MODELS.search(model):
+        effort = "low" if budget <= 2_000 else "medium" if budget <= 16_000 else "high"
+        config = seen.output_config if isinstance(seen.output_config, dict) else {}
+        adaptive = {"type": "adaptive", "display": wanted.get("display", "summarized")}
+        return envelope.edit(
+            body,
+            {
+                "thinking": msgspec.json.encode(adaptive),
+                "output_config": msgspec.json.encode({"effort": effort, **config}),
+            },
+        )
+    if budget >= LEAST_BUDGET:
+        return body
+    sets = {"thinking": msgspec.json.encode({**wanted, "budget_tokens": LEAST_BUDGET})}
+    if type(most) is int:
+        sets["max_tokens"] = str(most + LEAST_BUDGET - budget).encode()
+    return envelope.edit(body, sets)
+
+
+LEAST_BUDGET = 1024
+ADAPTIVE_MODELS = re.compile(r"claude-(?:opus-4-(?:[7-9]|\d\d)(?!\d)|(?:opus|sonnet|haiku)-[5-9])")
 REASONING_MODELS = re.compile(r"(?:^|[/.])(?:gpt-[5-9]|gpt-\d\d|o\d+(?:-|$))")
 
 MAX_COMPLETION_TOKENS = Quirk(
@@ -204,4 +253,11 @@ GEMINI_INNER_MODELS = Quirk(
     ops=frozenset({"gemini_count", "gemini_embed", "gemini_batch_embed"}),
     fn=gemini_inner_models,
     source="ai.google.dev/api/embeddings: model must match the model of the path",
+)
+CLAUDE_THINKING = Quirk(
+    name="claude_thinking",
+    ops=frozenset({"messages", "count_tokens"}),
+    models=re.compile("claude"),
+    fn=claude_thinking,
+    source="platform.claude.com extended thinking: at least 1024, below max_tokens; Opus 4.7 takes adaptive only (C6)",
 )
