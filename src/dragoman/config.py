@@ -99,7 +99,6 @@ class Server(Section):
     header_bytes: int = Field(65_536, ge=1024)
     header_timeout_s: float = Field(15, gt=0)
     body_bytes: int = Field(100_000_000, ge=1024)
-    upload_bytes: int = Field(1_000_000_000, ge=1024)
     body_budget_bytes: int = Field(1_073_741_824, ge=1024)
     body_wait_s: float = Field(30, ge=0)
     body_idle_timeout_s: float = Field(30, gt=0)
@@ -244,8 +243,9 @@ class Settings(Section):
             for i, c in enumerate(self.channels)
             if c.provider in PLANNED
         ]
-        if self.server.valkey_url:
-            notes.append("server.valkey_url is accepted but not used by this build")
+        for name in ("valkey_url", "media_url"):
+            if getattr(self.server, name):
+                notes.append(f"server.{name} is accepted but not used by this build")
         return notes
 
 
