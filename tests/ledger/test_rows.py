@@ -67,3 +67,42 @@ def test_counts_are_cut_to_what_a_column_holds():
     )
     row = dict(zip(rows.LOG_COLUMNS, rows.log_row(LogEntry("r", record, 0)), strict=True))
     assert (row["input_tokens"], row["latency_ms"], row["first_byte_ms"]) == (2**63 - 1, 2**31 - 1, 2**31 - 1)
+
+
+def test_what_is_plain_can_be_stored():
+    """Whatever stood in a record: text of printable ASCII, numbers within their columns, no detail."""
+    odd = CallRecord(
+        request_id="r\0é",
+        created_at=2**70,
+        user_id=7,
+        key_id=-1,
+        channel_id=2**70,
+        model=None,
+        model_asked="m\ud800" * 200,
+        kind=99_999,
+        status="200",
+        input_tokens=-5,
+        output_tokens=12,
+        latency_ms=1.5,
+        first_byte_ms=2**40,
+        stream="yes",
+        detail="no bytes",
+    )
+    plain = rows.plain(odd, 1234.5)
+    assert (plain.request_id, plain.created_at, plain.user_id) == ("r??", 1234, 7)
+    assert (plain.key_id, plain.channel_id, plain.kind, plain.status) == (None, None, 2, 0)
+    assert (plain.model, plain.model_asked) == ("", ("m?" * 200)[:200])
+    assert (plain.input_tokens, plain.output_tokens) == (0, 12)
+    assert (plain.latency_ms, plain.first_byte_ms, plain.stream, plain.detail) == (0, None, False, None)
+    good = CallRecord(
+        request_id="r", created_at=5, user_id=1, key_id=2, channel_id=3, model="m", group="g", stream=True
+    )
+    assert rows.plain(good, 9.0) == good
+    assert {*rows._TEXTS, *rows._NUMBERS} | {
+        "request_id",
+        "detail",
+        "stream",
+        "estimated",
+        "quota",
+        "nanos",
+    } == set(CallRecord.__struct_fields__)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.relay.owners import OwnerRegister
+from dragoman.relay.owners import BATCH, KEPT_S, OwnerRegister
 from dragoman.store.records import VendorId
 
 ANN, BOB = VendorId(1, 10, 0), VendorId(2, 20, 1)
@@ -20,29 +20,33 @@ class Store:
         self.writes: list[list[Pair]] = []
         self.reads: list[Pair] = []
         self.read_threads: set[int] = set()
-        self.gate: asyncio.Future[None] | None = None
+        self.gate: asyncio.Future[Any] | None = None
+        self.result: Any = None  # of the write that waits at the gate
         self.written = asyncio.Event()
         self.gated = gated
 
-    def write(self, fn: Callable[[Any], None]) -> asyncio.Future[None]:
+    def write(self, fn: Callable[[Any], Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[Any] = loop.create_future()
         if self.gated:
             self.gate = done
         self.written.set()
         try:
-            fn(self.rows)
+            self.result = fn(self.rows)
         except OSError as error:
             done.set_exception(error)
             return done
         if not self.gated:
-            done.set_result(None)
+            done.set_result(self.result)
         return done
 
-    def store(self, rows: Any, ids: list[Pair], owner: VendorId) -> None:
+    def open_gate(self) -> None:
+        assert self.gate is not None
+        self.gate.set_result(self.result)
+
+    def store(self, rows: Any, ids: list[Pair], owner: VendorId) -> dict[Pair, VendorId]:
         self.writes.append(list(ids))
-        for pair in ids:
-            rows.setdefault(pair, owner)
+        return {pair: rows.setdefault(pair, owner) for pair in ids}
 
     def erase(self, rows: Any, kind: str, external_id: str) -> None:
         rows.pop((kind, external_id), None)
@@ -53,10 +57,8 @@ class Store:
         return self.rows.get((kind, external_id))
 
 
-def register(store: Store, capacity: int = 10_000) -> OwnerRegister:
-    return OwnerRegister(
-        write=store.write, store=store.store, erase=store.erase, read=store.read, capacity=capacity
-    )
+def register(store: Store, **more: Any) -> OwnerRegister:
+    return OwnerRegister(write=store.write, store=store.store, erase=store.erase, read=store.read, **more)
 
 
 def test_an_id_is_written_before_remember_returns_and_found_without_a_read() -> None:
@@ -80,8 +82,8 @@ def test_remember_waits_until_the_write_is_durable() -> None:
     async def scenario() -> None:
         task = asyncio.create_task(owners.remember([("response", "r1")], ANN))
         await store.written.wait()
-        assert store.gate is not None and not task.done()
-        store.gate.set_result(None)
+        assert not task.done()
+        store.open_gate()
         await task
 
     asyncio.run(scenario())
@@ -91,7 +93,7 @@ def test_a_failed_write_is_raised_and_nothing_is_believed() -> None:
     store = Store()
     owners = register(store)
 
-    def broken(rows: Any, ids: list[Pair], owner: VendorId) -> None:
+    def broken(rows: Any, ids: list[Pair], owner: VendorId) -> dict[Pair, VendorId]:
         raise OSError("disk full")
 
     failing = OwnerRegister(write=store.write, store=broken, erase=store.erase, read=store.read)
@@ -201,9 +203,95 @@ def test_a_changed_channel_is_read_again_and_an_overtaken_read_is_not_kept() -> 
         await asyncio.sleep(0)
         owners.refresh()
         store.rows[("response", "s")] = moved
-        assert store.gate is not None
-        store.gate.set_result(None)
+        store.open_gate()
         await writing
         assert await owners.find("response", "s") == moved
+
+    asyncio.run(scenario())
+
+
+def test_memory_holds_what_the_database_kept() -> None:
+    """Another process recorded the id for somebody else in the moment before: the first owner stands, here too."""
+    store = Store()
+    store.rows[("response", "theirs")] = BOB
+    owners = register(store)
+
+    async def scenario() -> None:
+        await owners.remember([("response", "theirs"), ("response", "mine")], ANN)
+        assert await owners.find("response", "theirs") == BOB
+        assert await owners.find("response", "mine") == ANN
+
+    asyncio.run(scenario())
+    assert store.reads == []
+
+
+def test_what_was_erased_meanwhile_is_not_believed() -> None:
+    store = Store()
+    owners = OwnerRegister(
+        write=store.write, store=lambda _r, _i, _o: {}, erase=store.erase, read=store.read
+    )
+
+    async def scenario() -> None:
+        await owners.remember([("response", "gone")], ANN)
+        assert await owners.find("response", "gone") is None
+
+    asyncio.run(scenario())
+
+
+def test_a_long_list_is_written_in_pieces_and_each_id_once() -> None:
+    store = Store()
+    owners = register(store)
+    ids = [("item", f"i{n}") for n in range(2 * BATCH + 1)]
+
+    async def scenario() -> None:
+        await owners.remember([*ids, *ids], ANN)
+        assert await owners.find(*ids[-1]) == ANN
+
+    asyncio.run(scenario())
+    assert [len(w) for w in store.writes] == [BATCH, BATCH, 1]
+    assert set(store.rows) == set(ids)
+
+
+def test_what_was_remembered_long_ago_is_asked_again() -> None:
+    """The register forgets ids that nobody has seen for months, and renews those that are seen: both need the database."""
+    store, now = Store(), [0.0]
+    owners = register(store, clock=lambda: now[0])
+
+    async def scenario() -> None:
+        await owners.remember([("conversation", "c")], ANN)
+        now[0] = KEPT_S - 1
+        await owners.remember([("conversation", "c")], ANN)
+        assert await owners.find("conversation", "c") == ANN
+        assert (len(store.writes), store.reads) == (1, [])
+        now[0] = KEPT_S
+        await owners.remember([("conversation", "c")], ANN)
+        assert (len(store.writes), store.reads) == (2, [])
+        now[0] = 2 * KEPT_S
+        store.rows.clear()
+        assert await owners.find("conversation", "c") is None
+
+    asyncio.run(scenario())
+
+
+def test_a_read_that_an_erasure_overtook_is_not_kept() -> None:
+    store = Store()
+    store.rows[("response", "r")] = ANN
+    read, go_on = threading.Event(), threading.Event()
+
+    def slow(kind: str, external_id: str) -> VendorId | None:
+        found = store.read(kind, external_id)
+        read.set()
+        go_on.wait(10)
+        return found
+
+    owners = OwnerRegister(write=store.write, store=store.store, erase=store.erase, read=slow)
+
+    async def scenario() -> None:
+        finding = asyncio.create_task(owners.find("response", "r"))
+        await asyncio.to_thread(read.wait, 10)
+        await owners.forget("response", "r")
+        go_on.set()
+        await finding
+        assert await owners.find("response", "r") is None
 
     asyncio.run(scenario())

@@ -9,6 +9,7 @@ from sqlalchemy import insert, text
 
 from dragoman.store import records
 from dragoman.store.engine import is_sqlite, open_engine
+from dragoman.store.publish import changes_since, record_change
 from dragoman.store.records import CallFilter, VendorId
 from dragoman.store.tables import call_details, call_logs
 
@@ -66,15 +67,55 @@ def test_details(connection):
 
 def test_vendor_ids_keep_their_first_owner(connection):
     first, second = VendorId(1, 3, 0), VendorId(2, 4, 1)
-    records.remember(connection, [("response", "resp_1"), ("container", "c_1")], first, NOW)
-    records.remember(connection, [("response", "resp_1"), ("response", "resp_2")], second, NOW)
-    records.remember(connection, [], second, NOW)
+    one, container, two = ("response", "resp_1"), ("container", "c_1"), ("response", "resp_2")
+    assert records.remember(connection, [one, container], first, NOW) == {one: first, container: first}
+    assert records.remember(connection, [one, two], second, NOW) == {one: first, two: second}
+    assert records.remember(connection, [], second, NOW) == {}
     assert records.find(connection, "response", "resp_1") == first
     assert records.find(connection, "container", "c_1") == first
     assert records.find(connection, "response", "resp_2") == second
     assert records.find(connection, "conversation", "resp_1") is None
     records.forget(connection, "response", "resp_1")
     assert records.find(connection, "response", "resp_1") is None
+
+
+def test_retention_of_vendor_ids(connection):
+    """An id that answers keep naming stays; one that none has named since then goes, a batch at a time."""
+    ann, bob = VendorId(1, 3, 0), VendorId(2, 4, 1)
+    records.remember(connection, [("item", f"i{n}") for n in range(5)], ann, NOW)
+    records.remember(connection, [("conversation", "c"), ("conversation", "d")], ann, NOW)
+    later = NOW + records.RENEW_S + 1
+    assert records.remember(connection, [("conversation", "c")], ann, later) == {("conversation", "c"): ann}
+    # naming it does not make it bob's, and does not keep it either
+    assert records.remember(connection, [("conversation", "d")], bob, later) == {("conversation", "d"): ann}
+    assert [records.purge_vendor_ids(connection, NOW + 1, limit=4) for _ in range(3)] == [4, 2, 0]
+    assert records.find(connection, "conversation", "c") == ann
+    assert records.find(connection, "conversation", "d") is None
+    assert records.find(connection, "item", "i0") is None
+
+
+def test_postgres_two_processes_purge_at_once(postgres_url, tmp_path):
+    engine = open_engine(postgres_url, tmp_path)
+    ann = VendorId(1, 3, 0)
+    with engine.begin() as c:
+        records.remember(c, [("item", f"i{n}") for n in range(4)], ann, NOW)
+    with engine.connect() as one, engine.connect() as other:
+        assert records.purge_vendor_ids(one, NOW + 1, limit=3) == 3
+        assert (
+            records.purge_vendor_ids(other, NOW + 1, limit=3) == 1
+        )  # what the first has, it does not wait for
+        one.commit()
+        other.commit()
+    engine.dispose()
+
+
+def test_the_feed_keeps_its_newest_entry(connection):
+    """By the oldest that is left a process sees whether it has missed something: there is always one."""
+    for n in range(3):
+        record_change(connection, "key", n, NOW - 100 + n)
+    assert records.purge_changes(connection, NOW) == 2
+    assert [c.id for c in changes_since(connection, 0)] == ["2"]
+    assert records.purge_changes(connection, NOW) == 0
 
 
 def test_month_bounds():
@@ -117,7 +158,12 @@ def test_retention_of_logs_is_noted(connection):
 
 
 def test_retention_of_details(connection):
-    for at in (NOW - 10, NOW):
+    for at in (NOW - 12, NOW - 11, NOW - 10, NOW):
         connection.execute(insert(call_details).values(created_at=at, request_id="r", detail=b"{}"))
-    assert records.purge_details(connection, NOW) == 1
+    assert [records.purge_details(connection, NOW, limit=2) for _ in range(3)] == [2, 1, 0]
     assert records.call_detail(connection, "r", NOW) is not None
+    records.ensure_partitions(connection, NOW)
+    assert (
+        records.purge_details(connection, NOW + 70 * 86_400, limit=2) <= 1
+    )  # on PostgreSQL the month was dropped
+    assert records.call_detail(connection, "r", NOW) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
+from dragoman.core.conversation import NOTHING, Answer, Conversation, Event, Function, Loss, Media
+from dragoman.core.facts import Facts
 from dragoman.core.faults import Fault
 from dragoman.core.usage import Usage
 
@@ -105,8 +107,87 @@ _OUT_OF_CREDIT_PHRASES = (
 )
 
 
+class Target(Struct, frozen=True, kw_only=True):
+    """The upstream that a request is written for. model: its own id of the model."""
+
+    model: str
+    facts: Facts
+    stream: bool = False
+
+
+class Written(Struct, frozen=True):
+    """A request in the upstream's dialect. losses: what it could not carry. back: wire name → tool, where a tool had to
+    be renamed (``core.tools.WireNames.back``)."""
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+    back: Mapping[str, Function] = NOTHING
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """What an answer needs to know about the request that it answers.
+
+    Stream writers take from it what they need and do not keep it: ``conversation`` holds the whole history.
+    response_id: the id that the answer gets, without prefix (``[a-z0-9]+``); ids of items are made from it. created:
+    unix seconds. include_usage: chat only. array: Gemini without ``alt=sse``.
+    """
+
+    model: str
+    response_id: str
+    created: int
+    conversation: Conversation
+    include_usage: bool = False
+    array: bool = False
+
+
+class StreamReader(Protocol):
+    """Frames of an upstream's stream in, events out. Never raises, whatever the vendor sends: a frame that cannot be
+    read is skipped and counted. After Ended or Failed it gives nothing more."""
+
+    broken: int
+    """Frames that could not be read."""
+
+    def feed(self, data: bytes, event: bytes = b"") -> list[Event]:
+        """One SSE data payload with its event name, or one element of a JSON array."""
+
+    def finish(self) -> list[Event]:
+        """The upstream's bytes are at their end: Ended if the dialect's terminal was seen, else Failed. Open blocks are
+        closed first in both cases."""
+
+
+class StreamWriter(Protocol):
+    """Events in, framed bytes for the client out (b"" where nothing is to be said yet).
+
+    Ended and Failed write the dialect's own ending; nothing is written after them. A Failed is never a normal stop.
+    """
+
+    def feed(self, event: Event) -> bytes: ...
+
+
+class ClientSide(Struct, frozen=True):
+    """What a dialect needs to be spoken by clients of the translate lane."""
+
+    read_request: Callable[[bytes], Conversation]
+    """Request body → Conversation. Fault 400 naming the member for what cannot be a request of this dialect."""
+    write_answer: Callable[[Answer, Reply], bytes]
+    write_stream: Callable[[Reply], StreamWriter]
+
+
+class UpstreamSide(Struct, frozen=True):
+    """What a dialect needs to be spoken to upstreams of the translate lane."""
+
+    write_request: Callable[[Conversation, Target], Written]
+    """Fault 400 (``conversation.rejected``) naming the client's member for what must not be dropped."""
+    read_answer: Callable[[bytes], Answer]
+    """A whole 200 body. Fault (owner upstream) for an error inside it and for what is no answer."""
+    read_stream: Callable[[], StreamReader]
+    takes_url: Callable[[Media, Facts], bool]
+    """Can this upstream load the media's URL itself? Otherwise it is loaded here and sent as base64."""
+
+
 class Dialect(Struct, frozen=True):
-    """A wire format: pure functions, nothing to inherit."""
+    """A wire format: pure functions, nothing to inherit. ``client`` and ``upstream`` are None where the format takes no
+    part in translation."""
 
     name: str
     tap: Callable[[], Tap]
@@ -121,6 +202,11 @@ class Dialect(Struct, frozen=True):
 
     Kinds: response, conversation, file, container, cached_content, vector_store, item.
     """
+    without_seals: Callable[[bytes], bytes] = bytes
+    """Relay lane: a request body without the reasoning that other vendors signed (``core.signatures``); called only when
+    the body holds ``signatures.MARK``. The body itself if nothing of it is a seal."""
+    client: ClientSide | None = None
+    upstream: UpstreamSide | None = None
 
 
 def text_bytes(value: object) -> int:

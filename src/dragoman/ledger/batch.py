@@ -33,6 +33,7 @@ from dragoman.ledger.core import (
     Result,
     State,
     Transfer,
+    Void,
     apply,
 )
 from dragoman.store.engine import is_sqlite
@@ -114,6 +115,7 @@ def run(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | N
 def load(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | None) -> State:
     """Read, and on PostgreSQL lock, everything that ``commands`` may touch."""
     begun, ended, wallets, refunds = _needs(commands)
+    doubtful = [c.id for c in commands if isinstance(c, Void) and c.doubtful is not None]
     hold_ids = sorted(begun | ended)
     holds = {row[0]: OpenHold(*row) for row in _read(cursor, sql, sql.hold, sql.holds, hold_ids)}
     missing = [
@@ -133,6 +135,10 @@ def load(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | 
     accounts = {
         row[0]: Account(*row) for row in _read(cursor, sql, sql.account, sql.accounts, sorted(parties))
     }
+    if (
+        doubtful
+    ):  # whoever was still committing such a hold had locked its accounts: now it stands, or never will
+        holds |= {row[0]: OpenHold(*row) for row in _read(cursor, sql, sql.hold, sql.holds, doubtful)}
     wanted = missing + [c.id for c in commands if type(c) is Credit or type(c) is Refund]
     # Read again what could have changed while we waited for the locks.
     wanted += [i + LATE_SUFFIX for i in resolved if (t := known.get(i)) is not None and t.kind == EXPIRE]
@@ -162,6 +168,10 @@ def _needs(commands: Iterable[Command]) -> tuple[set[str], set[str], set[int], l
             refunds.append(c)
         elif not isinstance(c, Log):
             ended.add(c.id)
+            if isinstance(c, Void) and c.doubtful is not None:
+                parties.add(c.doubtful.wallet_id)
+                if c.doubtful.key_account_id is not None:
+                    parties.add(c.doubtful.key_account_id)
     return begun, ended, parties, refunds
 
 

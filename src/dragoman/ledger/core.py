@@ -97,21 +97,28 @@ class Hold(Struct, frozen=True, kw_only=True):
 
 
 class Post(Struct, frozen=True, kw_only=True):
-    """Charge ``amount`` for the hold ``id``, more or less than was held, and write the call's log row."""
+    """Charge ``amount`` for the hold ``id``, more or less than was held, and write the call's log row.
+
+    ``record`` None: its log row could not be written, and the charge must be all the same (see ``salvage``).
+    """
 
     id: str
     amount: int
-    record: CallRecord
+    record: CallRecord | None
     now: float
 
 
 class Void(Struct, frozen=True, kw_only=True):
-    """Release the hold ``id``; nothing is charged. ``record``: the failed call's log row."""
+    """Release the hold ``id``; nothing is charged. ``record``: the failed call's log row.
+
+    ``doubtful``: the hold itself, whose commit nobody saw. It may be on its way still, so its accounts are waited for.
+    """
 
     id: str
     reason: str = ""
     record: CallRecord | None = None
     now: float
+    doubtful: Hold | None = None
 
 
 class Expire(Struct, frozen=True, kw_only=True):

@@ -1,20 +1,34 @@
-"""Housekeeping in the writer thread: partitions ahead of time, and the retention of detail rows and of the change feed."""
+"""Housekeeping in the writer thread: partitions ahead of time, and the retention of what is not kept for ever."""
 
 from __future__ import annotations
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
-from dragoman.store.records import ensure_partitions, purge_changes, purge_details
+from dragoman.store.records import ensure_partitions, purge_changes, purge_details, purge_vendor_ids
 
 DAY_S = 86_400
+BATCH = 2000  # rows that are deleted while the ledger waits
 
 
-def housekeep(connection: Connection, now: float, detail_days: int | None) -> None:
-    """Each duty in a transaction of its own, so that none holds up the ledger for long. ``detail_days`` None: keep all."""
+class Retention(Struct, frozen=True, kw_only=True):
+    """Days; None: keep all. ``vendor_ids``: since an answer last named the id."""
+
+    details: int | None = 30
+    vendor_ids: int | None = 90
+
+
+def housekeep(connection: Connection, now: float, keep: Retention) -> bool:
+    """Each duty in a transaction of its own, so that none holds up the ledger for long. True: there may be more to do."""
     with connection.begin():
         ensure_partitions(connection, now)
     with connection.begin():
         purge_changes(connection, int(now) - DAY_S)
-    if detail_days is not None:
+    more = False
+    if keep.details is not None:
         with connection.begin():
-            purge_details(connection, int(now) - detail_days * DAY_S)
+            more = purge_details(connection, int(now) - keep.details * DAY_S, BATCH) == BATCH
+    if keep.vendor_ids is not None:
+        with connection.begin():
+            more |= purge_vendor_ids(connection, int(now) - keep.vendor_ids * DAY_S, BATCH) == BATCH
+    return more

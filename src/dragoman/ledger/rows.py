@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dragoman.ledger.core import UNIT, LogEntry, OpenHold, Transfer
+from dragoman.ledger.core import UNIT, CallRecord, LogEntry, OpenHold, Transfer
 
 # Read into core.Account, whose fields stand in this order.
 ACCOUNT_COLUMNS = ("id", "kind", "balance_nanos", "held_nanos", "used_nanos", "limit_nanos", "last_used_at")
@@ -65,6 +65,32 @@ DETAIL_COLUMNS = ("created_at", "request_id", "detail")
 
 _NAME, _PATH, _NOTE = 200, 200, 200
 _MS, _COUNT = 2**31 - 1, 2**63 - 1  # what the columns hold
+_SMALL, _DATE = 2**15 - 1, 2**40
+# Members of a record, and the most that a column holds with what is written instead of something else.
+_TEXTS = {
+    "model_asked": _NAME,
+    "model": _NAME,
+    "group": _NAME,
+    "client_ip": 45,
+    "client": 64,
+    "method": 16,
+    "path": _PATH,
+}
+_NUMBERS: dict[str, tuple[int, int | None]] = {
+    "created_at": (_DATE, None),
+    "user_id": (_COUNT, 0),
+    "key_id": (_COUNT, None),
+    "channel_id": (_COUNT, None),
+    "kind": (_SMALL, 2),
+    "input_tokens": (_COUNT, 0),
+    "cached_tokens": (_COUNT, 0),
+    "cache_write_tokens": (_COUNT, 0),
+    "output_tokens": (_COUNT, 0),
+    "reasoning_tokens": (_COUNT, 0),
+    "latency_ms": (_MS, 0),
+    "first_byte_ms": (_MS, None),
+    "status": (_SMALL, 0),
+}
 
 
 def clean(text: str, limit: int) -> str:
@@ -74,6 +100,25 @@ def clean(text: str, limit: int) -> str:
     if "\0" in text:
         text = text.replace("\0", "")
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def plain(record: CallRecord, now: float) -> CallRecord:
+    """What is certainly storable of a record that could not be stored: no detail, plain text, numbers that fit."""
+    values: dict[str, Any] = {"request_id": _plain(record.request_id, _NAME), "detail": None}
+    for name, limit in _TEXTS.items():
+        values[name] = _plain(getattr(record, name), limit)
+    for name, (most, otherwise) in _NUMBERS.items():
+        value = getattr(record, name)
+        fits = type(value) is int and 0 <= value <= most
+        values[name] = value if fits else otherwise
+    if values["created_at"] is None:
+        values["created_at"] = int(now)
+    return CallRecord(stream=record.stream is True, estimated=record.estimated is True, **values)
+
+
+def _plain(value: object, limit: int) -> str:
+    """Printable ASCII."""
+    return "".join(c if " " <= c <= "~" else "?" for c in value[:limit]) if isinstance(value, str) else ""
 
 
 def hold_row(h: OpenHold) -> tuple[Any, ...]:

@@ -4,14 +4,18 @@ Group commit: what has queued up while a batch was being written becomes the nex
 ``max_batch`` commands. Their results are delivered together, after the commit.
 
 When a batch fails: serialization failures and deadlocks are tried again; a command that poisons its batch is found
-by running each alone; when the database cannot be reached, holds and functions fail at once with LedgerUnavailable,
-while resolutions and credits wait in the backlog until it can: they are idempotent, so a commit whose answer was
-lost is safe to repeat.
+by running each alone, and what is owed is then written without the part that the database refuses (``salvage``).
+When the database cannot be reached, holds and functions fail at once with LedgerUnavailable, while resolutions and
+credits wait in the backlog until it can.
+
+A commit whose answer was lost is found out by reading: a resolution or a credit is sent again, and finds its transfer if
+it was made; a hold is voided, if it stands, once nobody can be committing it any more; a function is never repeated.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -19,12 +23,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from dragoman.ledger import batch
+from dragoman.ledger import batch, salvage
 from dragoman.ledger.core import Command, Credit, Expire, Hold, LedgerError, Log, Post, Refund, Void
-from dragoman.ledger.housekeeping import housekeep
+from dragoman.ledger.housekeeping import Retention, housekeep
 from dragoman.ledger.leases import Lease
 from dragoman.store.engine import ProcessLock, is_sqlite
 
@@ -33,12 +37,20 @@ Delivery = tuple[Any, Any, BaseException | None]  # token (None: nobody waits), 
 _PATIENT = (Post, Void, Log)
 _COMMANDS = (Hold, Post, Void, Expire, Credit, Refund, Log)
 _RETRIES = 20
-_SWEEP_LIMIT = 500
+_SWEEP_LIMIT, _SWEEP_ROUNDS = (
+    500,
+    200,
+)  # holds in one transaction, transactions in one sweep: the rest next time
 _SQLITE_LOST = {5, 6, 8, 10, 13, 14}  # busy, locked, read-only, I/O error, full, cannot open
+_IDLE_LIMIT = (  # unless the operator has set one
+    "SELECT set_config('idle_in_transaction_session_timeout', '60s', false) "
+    "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
+)
+logger = logging.getLogger(__name__)
 
 
 class LedgerUnavailable(Exception):
-    """The database cannot be written now; nothing was done."""
+    """The database cannot be written now; nothing was done, or the message says that it is not known."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -53,7 +65,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     gather_s: float = 0.001
     siblings: int = 12
     housekeeping_s: float = 600.0
-    detail_days: int | None = 30
+    keep: Retention = Retention()
     retry_s: float = 0.5
     drain_s: float = 20.0
 
@@ -68,6 +80,7 @@ class Stats(Struct):
     retries: int = 0
     poisoned: int = 0
     errors: int = 0
+    salvaged: int = 0
     expired: int = 0
     backlog: int = 0
     cpu_s: float = 0.0
@@ -100,6 +113,7 @@ class Writer:
         self._next_beat = self._next_keeping = self._retry_at = 0.0
         self._stopping = False
         self._in_doubt = False  # the transaction may have been committed although it failed
+        self._stuck: set[str] = set()  # orphaned holds that cannot be expired
 
     # ------------------------------------------------------------------------------------------------- other threads
 
@@ -165,7 +179,7 @@ class Writer:
             self._finish()
 
     def _open(self) -> None:
-        self._connection = self._engine.connect().execution_options(dragoman_write=True)
+        self._connection = self._connect()
         now = self._clock()
         with self._connection.begin():
             self._lease.take(self._connection, now)
@@ -183,7 +197,7 @@ class Writer:
             self._guarded(self._beat)
         if now >= self._next_keeping and not stop:
             self._next_keeping = now + self._limits.housekeeping_s
-            self._guarded(lambda: housekeep(self._writing(), self._clock(), self._limits.detail_days))
+            self._guarded(self._keep_house)
         return not stop
 
     def _drain(self) -> tuple[list[tuple[Work, Any]], bool]:
@@ -227,33 +241,19 @@ class Writer:
         if self.down and time.monotonic() < self._retry_at:  # found out by an earlier batch of this turn
             self._postpone(items, LedgerUnavailable(self.down))
             return
-        for attempt in range(_RETRIES):
-            try:
-                outcomes = self._transact([work for work, _ in items])
-            except Exception as error:  # noqa: BLE001 - every kind is handled below, and told to whoever waits
-                self._rollback()
-                what = trouble(error)
-                if what == "again" and attempt < _RETRIES - 1:
-                    self.stats.retries += 1
-                    continue
-                if what == "lost":
-                    self._lose(error)
-                    self._postpone(items, LedgerUnavailable(str(error)), in_doubt=self._in_doubt)
-                elif len(items) == 1:
-                    self.stats.errors += 1
-                    self._deliver([(items[0][1], None, error)])
-                else:
-                    self.stats.poisoned += 1
-                    for item in items:
-                        self._write([item])
-                return
-            break
-        self.down = ""
+        try:
+            outcomes = self._commit([work for work, _ in items])
+        except Exception as error:  # noqa: BLE001 - every kind is handled, and told to whoever waits
+            self._failed(items, error)
+            return
         stats = self.stats
         stats.batches += 1
         stats.commands += len(items)
         stats.last_batch = len(items)
         stats.largest_batch = max(stats.largest_batch, len(items))
+        for (work, _), outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, LedgerError):
+                self._free(work, outcome)
         self._deliver(
             [
                 (token, None, outcome) if isinstance(outcome, BaseException) else (token, outcome, None)
@@ -261,52 +261,50 @@ class Writer:
             ]
         )
 
-    def _transact(self, works: Sequence[Work]) -> list[Any]:
-        """One transaction: runs of commands as sets, functions one at a time, in the order they came."""
-        self._in_doubt = False
-        connection = self._writing()
-        if all(isinstance(w, _COMMANDS) for w in works):
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            cursor = raw.cursor()
-            if self._sql.sqlite:  # psycopg begins by itself
-                cursor.execute("BEGIN IMMEDIATE")
-            outcomes: list[Any] = list(batch.run(cursor, self._sql, works, self._lease.id))  # type: ignore[arg-type]
-            self._in_doubt = True
-            raw.commit()
-            cursor.close()
-            return outcomes
-        with connection.begin():
-            outcomes = self._mixed(connection, works)
-            self._in_doubt = True
-        return outcomes
+    def _failed(self, items: list[tuple[Work, Any]], error: Exception) -> None:
+        what, alone = trouble(error), len(items) == 1
+        if what == "poison" and self._in_doubt and not answered(error):
+            what = "lost"  # something broke after COMMIT was sent: that is no verdict on what is in the batch
+        if what == "lost" or (what == "again" and alone):
+            self._lose(error)
+            self._postpone(items, LedgerUnavailable(str(error)), in_doubt=self._in_doubt)
+        elif alone:
+            self.stats.errors += 1
+            self._salvage(*items[0], error)
+        else:
+            self.stats.poisoned += 1
+            for item in items:
+                self._write([item])
 
-    def _mixed(self, connection: Connection, works: Sequence[Work]) -> list[Any]:
-        outcomes: list[Any] = []
-        run: list[Command] = []
-        for work in (*works, None):
-            if isinstance(work, _COMMANDS):
-                run.append(work)
+    def _salvage(self, work: Work, token: Any, error: Exception) -> None:
+        """The database refuses this command: if it is owed, do it with less of its log row, or free its hold at least."""
+        for instead in salvage.plainer(work, self._clock()):
+            try:
+                (outcome,) = self._commit([instead])
+            except Exception as again:  # noqa: BLE001 - the next is plainer
+                if trouble(again) != "poison":  # away meanwhile: all over again when it is back
+                    self._failed([(work, token)], again)
+                    return
                 continue
-            if run:
-                outcomes += batch.run(connection.connection.cursor(), self._sql, run, self._lease.id)
-                run = []
-            if work is not None:
-                outcomes.append(self._call(connection, work))
-        return outcomes
+            if not isinstance(outcome, LedgerError):
+                self.stats.salvaged += 1
+                logger.error("%s was written without a part of its log row: %r", _shown(work), error)
+                self._deliver([(token, outcome, None)])
+                return
+        self._free(work, error)
+        self._deliver([(token, None, error)])
 
-    def _call(self, connection: Connection, function: Callable[[Connection], Any]) -> Any:
-        """Run one function in a savepoint: its failure is its own."""
-        savepoint = connection.begin_nested()
+    def _free(self, work: Work, error: Exception) -> None:
+        """A resolution that cannot be made at all: what it would have resolved must not stay set aside for ever."""
+        expire = salvage.release(work, error, self._clock())
+        if expire is None:
+            return
         try:
-            result = function(connection)
-        except Exception as error:
-            if trouble(error) != "poison":  # the driver's own errors as well
-                raise
-            savepoint.rollback()
-            return error
-        savepoint.commit()
-        return result
+            self._commit([expire])
+        except Exception as again:  # noqa: BLE001 - later, then; it is idempotent
+            if trouble(again) != "poison":
+                self._backlog.append((expire, None))
+        logger.error("%s could not be written, its hold was freed: %r", _shown(work), error)
 
     # ----------------------------------------------------------------------------------------------- heartbeat, trouble
 
@@ -318,19 +316,46 @@ class Writer:
                 self._lease.take(connection, now)
         self._sweep()
 
+    def _keep_house(self) -> None:
+        if housekeep(self._writing(), self._clock(), self._limits.keep):
+            self._next_keeping = time.monotonic()  # a batch at a time, and what has queued up between them
+
     def _sweep(self) -> None:
-        """Expire holds whose process died and task holds past their deadline."""
-        connection = self._writing()
-        while True:
-            now = self._clock()
+        """Expire holds whose process died and task holds past their deadline.
+
+        It ends: each round takes holds that it has not tried before, and there are at most so many rounds.
+        """
+        tried = set(self._stuck)
+        for _ in range(_SWEEP_ROUNDS):
+            connection, now = self._writing(), self._clock()
             with connection.begin():
-                found = self._lease.orphans(connection, now, _SWEEP_LIMIT)
-                if not found:
+                found = self._lease.orphans(connection, now, _SWEEP_LIMIT + len(self._stuck))
+                fresh = [Expire(id=i, reason=reason, now=now) for i, reason in found if i not in tried]
+                if not fresh:
                     self._lease.bury(connection)
                     return
-                commands = [Expire(id=i, reason=reason, now=now) for i, reason in found]
-                batch.run(connection.connection.cursor(), self._sql, commands, self._lease.id)
-            self.stats.expired += len(found)
+            tried.update(c.id for c in fresh)
+            self._expire(fresh)
+
+    def _expire(self, commands: list[Expire]) -> None:
+        """Together, or one by one: a hold that cannot be expired is left alone from now on (the audit lists why)."""
+        try:
+            outcomes = self._commit(commands)
+        except Exception as error:
+            if trouble(error) != "poison":
+                raise
+            if len(commands) > 1:
+                for command in commands:
+                    self._expire([command])
+                return
+            outcomes = [error]
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._stuck.add(command.id)
+                self.stats.errors += 1
+                logger.error("hold %s cannot be expired: %r", command.id, outcome)
+            else:
+                self.stats.expired += 1
 
     def _guarded(self, duty: Callable[[], None]) -> None:
         """Duties may fail with the database; they come round again."""
@@ -343,25 +368,6 @@ class Writer:
             if trouble(error) == "lost":
                 self._lose(error)
 
-    def _writing(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect().execution_options(dragoman_write=True)
-            if self._lease.id is None:
-                with self._connection.begin():
-                    self._lease.take(self._connection, self._clock())
-        return self._connection
-
-    def _rollback(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            raw = self._connection.connection.driver_connection
-            assert raw is not None
-            raw.rollback()
-            self._connection.rollback()
-        except Exception:  # noqa: BLE001 - a connection that cannot roll back is not used again
-            self._discard()
-
     def _lose(self, error: BaseException) -> None:
         """The database cannot be reached: try again in a while, with a new connection."""
         self.down = str(error).strip() or type(error).__name__
@@ -369,28 +375,26 @@ class Writer:
         self._retry_at = time.monotonic() + self._limits.retry_s
         self._discard()
 
-    def _discard(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
-
     def _postpone(
         self, items: list[tuple[Work, Any]], error: LedgerUnavailable, *, in_doubt: bool = False
     ) -> None:
-        """What is owed waits; what is only asked for fails now. ``in_doubt``: holds may stand all the same; they are
-        voided later, for nobody else will."""
+        """What is owed waits; what is only asked for fails now. ``in_doubt``: it may have been done all the same; holds
+        are voided later, for nobody else will."""
         failed: list[Delivery] = []
+        unsure = LedgerUnavailable(
+            f"{error} (the connection was lost during the commit: it may have been done)"
+        )
+        ended = {work.id for work, _ in items if isinstance(work, Post | Void)}
         for work, token in items:
             if (
                 isinstance(work, Hold)
                 or not isinstance(work, _COMMANDS)
                 or len(self._backlog) >= self._limits.backlog
             ):
-                failed.append((token, None, error))
-                if in_doubt and isinstance(work, Hold):
-                    void = Void(id=work.id, reason="the answer to the hold was lost", now=self._clock())
-                    self._backlog.append((void, None))
+                failed.append((token, None, unsure if in_doubt and not isinstance(work, Hold) else error))
+                if in_doubt and isinstance(work, Hold) and work.id not in ended:
+                    reason, now = "the answer to the hold was lost", self._clock()
+                    self._backlog.append((Void(id=work.id, reason=reason, now=now, doubtful=work), None))
             else:
                 self._backlog.append((work, token))
         self.stats.backlog = len(self._backlog)
@@ -438,23 +442,6 @@ class Writer:
             connection.close()
 
 
-def trouble(error: BaseException) -> Literal["again", "lost", "poison"]:
-    """What a failure of a transaction means: try again, the database is away, or a command in it is bad."""
-    if isinstance(error, LedgerError):
-        return "poison"
-    cause: Any = getattr(error, "orig", None) or error
-    state = getattr(cause, "sqlstate", None)
-    if state in ("40001", "40P01", "55P03"):  # serialization failure, deadlock, lock not available
-        return "again"
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return "lost"
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is not None:
-        return "lost" if code & 0xFF in _SQLITE_LOST else "poison"
-    name = type(cause).__name__
-    classes = ("08", "25", "53", "57", "58")  # connection, read-only, resources, operator, system
-    if name == "InterfaceError" or (isinstance(state, str) and state[:2] in classes):
-        return "lost"
-    if name == "OperationalError" and state is None:  # psycopg: the connection broke, or cannot be made
-        return "lost"
-    return "poison"
+def _shown(work: Work) -> str:
+    """A command in a log line: what and which, nothing of its record."""
+    return f"{type(work).__name__.lower()} {getattr(work, 'id', '')}"

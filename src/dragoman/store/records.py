@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, text
+from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dragoman.store.engine import PARTITION_LOCK, advisory_lock, is_sqlite
@@ -21,6 +21,7 @@ from dragoman.store.tables import PARTITIONED, call_details, call_logs, changes,
 MONTHS_AHEAD = 3
 # The audit compares transfers with log rows from this time on (unix seconds); older log rows have been dropped.
 LOGS_KEPT_SINCE = "logs_kept_since"
+RENEW_S = 86_400  # a vendor-side id that is named again is renewed once in this time
 
 
 class CallFilter(Struct, frozen=True, kw_only=True):
@@ -97,8 +98,13 @@ class VendorId(Struct, frozen=True):
     credential: int
 
 
-def remember(connection: Connection, ids: Iterable[tuple[str, str]], owner: VendorId, now: float) -> None:
-    """Record (kind, id) pairs as ``owner``'s. A pair already recorded keeps its first owner."""
+def remember(
+    connection: Connection, ids: Iterable[tuple[str, str]], owner: VendorId, now: float
+) -> dict[tuple[str, str], VendorId]:
+    """Record (kind, id) pairs as ``owner``'s. Returns whose each one is: a pair already recorded keeps its first owner.
+
+    Its own owner's naming it again renews it (at most once in RENEW_S), so that retention spares what is in use.
+    """
     rows = [
         {
             "kind": kind,
@@ -108,12 +114,26 @@ def remember(connection: Connection, ids: Iterable[tuple[str, str]], owner: Vend
             "credential": owner.credential,
             "created_at": int(now),
         }
-        for kind, external_id in ids
+        for kind, external_id in dict.fromkeys(ids)
     ]
     if not rows:
-        return
-    dialect = sqlite if is_sqlite(connection) else postgresql
-    connection.execute(dialect.insert(vendor_ids).on_conflict_do_nothing(), rows)
+        return {}
+    v, dialect = vendor_ids.c, sqlite if is_sqlite(connection) else postgresql
+    statement = dialect.insert(vendor_ids)
+    same = and_(
+        v.user_id == statement.excluded.user_id,
+        v.channel_id == statement.excluded.channel_id,
+        v.credential == statement.excluded.credential,
+        v.created_at < statement.excluded.created_at - RENEW_S,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[v.kind, v.id], set_={"created_at": statement.excluded.created_at}, where=same
+    )
+    pairs = [(row["kind"], row["id"]) for row in rows]
+    if connection.execute(statement, rows).rowcount == len(rows):  # all are new, or renewed
+        return dict.fromkeys(pairs, owner)
+    query = select(v.kind, v.id, v.user_id, v.channel_id, v.credential).where(tuple_(v.kind, v.id).in_(pairs))
+    return {(kind, external_id): VendorId(*who) for kind, external_id, *who in connection.execute(query)}
 
 
 def find(connection: Connection, kind: str, external_id: str) -> VendorId | None:
@@ -179,15 +199,29 @@ def _exists(connection: Connection, table: str) -> bool:
     return connection.execute(text("SELECT to_regclass(:name)"), {"name": table}).scalar() is not None
 
 
-def purge_details(connection: Connection, before: int) -> int:
-    """Delete detail rows older than ``before`` (unix seconds). Returns how many rows or whole partitions went."""
-    dropped = _drop_partitions(connection, "call_details", before)
-    return dropped + _rowcount(connection, delete(call_details).where(call_details.c.created_at < before))
+def purge_details(connection: Connection, before: int, limit: int) -> int:
+    """Delete detail rows older than ``before`` (unix seconds): whole partitions, and at most ``limit`` rows.
+
+    Returns how many rows went; ``limit`` means that there may be more.
+    """
+    _drop_partitions(connection, "call_details", before)
+    d = call_details.c
+    return _purge(connection, call_details, (d.created_at, d.request_id), before, limit)
+
+
+def purge_vendor_ids(connection: Connection, before: int, limit: int) -> int:
+    """Delete at most ``limit`` vendor-side ids that no answer has named since ``before``. Returns how many went."""
+    v = vendor_ids.c
+    return _purge(connection, vendor_ids, (v.kind, v.id), before, limit)
 
 
 def purge_changes(connection: Connection, before: int) -> int:
-    """Delete entries of the change feed older than ``before``; every process has long read them."""
-    return _rowcount(connection, delete(changes).where(changes.c.created_at < before))
+    """Delete entries of the change feed older than ``before``, but never the newest one.
+
+    A process that was cut off for longer sees by the oldest one left that it has missed some (``publish.read_feed``).
+    """
+    newest = select(func.max(changes.c.seq)).scalar_subquery()
+    return _rowcount(connection, delete(changes).where(changes.c.created_at < before, changes.c.seq < newest))
 
 
 def purge_logs(connection: Connection, before: int) -> int:
@@ -207,6 +241,12 @@ def logs_kept_since(connection: Connection) -> int:
         select(meta.c.value).where(meta.c.name == LOGS_KEPT_SINCE)
     ).scalar_one_or_none()
     return int(value or 0)
+
+
+def _purge(connection: Connection, table: Table, key: tuple[Any, ...], before: int, limit: int) -> int:
+    """Old rows, a batch at a time: the ledger waits while one is written. Another process's batch is passed over."""
+    old = select(*key).where(table.c.created_at < before).limit(limit).with_for_update(skip_locked=True)
+    return _rowcount(connection, delete(table).where(tuple_(*key).in_(old)))
 
 
 def _rowcount(connection: Connection, statement: Any) -> int:

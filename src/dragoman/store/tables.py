@@ -275,8 +275,9 @@ vendor_ids = Table(
     _required("user_id", BigInteger),
     _required("channel_id", BigInteger),
     _required("credential", Integer),  # position in the channel's credentials
-    _required("created_at", BigInteger),
+    _required("created_at", BigInteger),  # when an answer last named it, to within a day
     PrimaryKeyConstraint("kind", "id"),
+    Index("ix_vendor_ids_created_at", "created_at"),  # for its retention
 )
 
 changes = Table(
