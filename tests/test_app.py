@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
-from dragoman import app
+from dragoman import app, provision
 from dragoman.config import Settings
-from dragoman.ledger.audit import audit
-from dragoman.store import accounts, channels, publish
-from dragoman.store.engine import ProcessLock, open_engine
-from dragoman.store.vault import SECRET_ENV, SECRET_FILE, Vault
+from dragoman.store import accounts, channels, publish, records
+from dragoman.store.engine import open_engine
+from dragoman.store.tables import call_details
+from dragoman.store.vault import SECRET_ENV
 
 KEY = "sk-" + "Alice0" * 8
 UP = {"name": "up", "provider": "openai", "keys": ["secret"], "models": ["m"]}
@@ -46,76 +46,7 @@ async def eventually(probe: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-# ------------------------------------------------------------------------------------------------------ configuration
-
-
-def test_limits_come_from_the_configuration(tmp_path: Path) -> None:
-    server = {
-        "attempts": 7, "body_bytes": 2048, "connect_timeout_s": 1.5, "api_only_hosts": ["API.example"],
-        "trusted_proxies": ["10.0.0.0/8"], "strict_paths": True,
-    }  # fmt: skip
-    limits = app.limits_of(settings(tmp_path, server=server))
-    assert (limits.attempts, limits.body_bytes, limits.timeouts.connect_s) == (7, 2048, 1.5)
-    assert limits.api_only_hosts == {"api.example"} and limits.strict_paths
-    assert [str(n) for n in limits.trusted_proxies] == ["10.0.0.0/8"]
-
-
-def test_what_the_file_declares(tmp_path: Path) -> None:
-    declared = app.declared_of(
-        settings(
-            tmp_path,
-            groups=[{"name": "vip", "multiplier": "0.5", "vendor_prefixes": True}],
-            channels=[
-                {**UP, "groups": ["vip", "free"]},
-                {**UP, "name": "later", "provider": "suno", "groups": ["free"]},
-            ],
-            prices=[{"model": "m", "input": "1", "per_image": "2"}],
-            users=[{"username": "alice", "keys": [{"name": "k", "key": KEY}]}],
-        )
-    )
-    assert [(g.name, g.multiplier) for g in declared.groups] == [("vip", "0.5"), ("free", "1.0")]
-    assert declared.groups[0].options == {"vendor_prefixes": True}
-    assert [c.name for c in declared.channels] == ["up"]  # a planned provider is not served yet
-    assert (declared.prices[0].input, declared.prices[0].extra) == ("1", {"per_image": "2"})
-    assert declared.users[0].keys[0].key == KEY
-
-
-# ------------------------------------------------------------------------------------------------------------ the store
-
-
-def test_a_store_is_created_and_belongs_to_one_process(tmp_path: Path) -> None:
-    store = app.open_store(settings(tmp_path))
-    try:
-        assert (tmp_path / "data" / SECRET_FILE).exists()
-        with pytest.raises(app.StartError, match=f"in use by process {os.getpid()}"):
-            app.open_store(settings(tmp_path))
-        beside = app.open_store(settings(tmp_path), exclusive=False)
-        assert beside.lock is None and audit(beside.engine).ok
-        beside.close()
-    finally:
-        store.close()
-    app.open_store(settings(tmp_path)).close()
-
-
-def test_a_store_that_is_only_read_is_not_migrated(tmp_path: Path) -> None:
-    with pytest.raises(app.StartError, match="run `dragoman migrate`"):
-        app.open_store(settings(tmp_path), exclusive=False)
-
-
-def test_a_failed_opening_gives_the_lock_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(app.schema, "migrate", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
-        app.open_store(settings(tmp_path))
-    lock = ProcessLock.of(open_engine("", tmp_path / "data"))
-    assert lock is not None
-    lock.acquire()
-    lock.release()
-
-
-@pytest.mark.parametrize("what", [app.open_store, app.run_audit, lambda s: app.run_migrate(s, print)])
+@pytest.mark.parametrize("what", [provision.open_store, app.run_audit, lambda s: app.run_migrate(s, print)])
 def test_what_cannot_be_opened_is_said(tmp_path: Path, what: Callable[[Settings], Any]) -> None:
     with pytest.raises(app.StartError, match="the database cannot be used"):
         what(settings(tmp_path, "postgresql://127.0.0.1:1/none"))
@@ -124,11 +55,21 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path, what: Callable[[Settings]
         what(settings(tmp_path, server={"data_dir": str(tmp_path / "file" / "data")}))
 
 
-def test_a_malformed_secret_is_said(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / SECRET_FILE).write_text("nonsense")
-    with pytest.raises(app.StartError, match="not a secret"):
-        app.open_store(settings(tmp_path))
+def test_an_admin_command_keeps_what_the_configuration_keeps(tmp_path: Path) -> None:
+    """It opens the database with a writer of its own, which would otherwise purge by the defaults."""
+    configured = settings(tmp_path, server={"detail_days": 900, "vendor_ids_days": 800})
+    store = provision.open_store(configured)
+    then = int(time.time()) - 700 * 86_400
+    with store.engine.connect().execution_options(dragoman_write=True) as connection, connection.begin():
+        records.remember(connection, [("response", "r")], records.VendorId(1, 1, 0), then)
+        connection.execute(insert(call_details).values(created_at=then, request_id="r", detail=b"{}"))
+    store.close()
+    app.run_admin(configured, "user.list", {})
+    store = provision.open_store(configured)
+    with store.engine.connect() as connection:
+        assert records.find(connection, "response", "r") is not None
+        assert records.call_detail(connection, "r", then) is not None
+    store.close()
 
 
 # ---------------------------------------------------------------------------------------------------------- the runtime
@@ -184,6 +125,51 @@ def test_a_change_by_another_process_is_followed(tmp_path: Path, postgres_url: s
             accounts.update_user(connection, found.user_id, 1, role="admin")
         await eventually(lambda: len(runtime.table) == 0)
 
+    with_runtime(configured, scenario)
+    other.dispose()
+
+
+def test_a_process_that_was_cut_off_for_too_long_loads_everything_anew(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entries that it has not read were purged meanwhile; only a change of something else is left."""
+    configured = settings(
+        tmp_path,
+        postgres_url,
+        channels=[UP],
+        users=[{"username": "alice", "keys": [{"name": "k", "key": KEY}]}],
+    )
+    other = open_engine(postgres_url, tmp_path)
+    real, away = publish.changes_since, [True]
+
+    def cut_off(connection: Any, seq: int) -> Any:
+        if away:
+            raise ConnectionError("away")
+        return real(connection, seq)
+
+    async def scenario(runtime: app.Runtime) -> None:
+        gateway = runtime.gateway
+        assert gateway is not None and runtime.owners is not None
+        found = await gateway.keys.find(KEY)
+        assert found is not None and found.active
+        with other.begin() as connection:
+            accounts.set_key_status(connection, found.id, False, 1)
+            channels.set_channel_status(connection, "up", False, 1)
+            connection.execute(text("DELETE FROM changes"))
+            publish.record_change(connection, "user", 999, 1)
+        generation = runtime.owners._generation
+        away.clear()
+        await eventually(lambda: gateway.snapshot.candidates("default", "m") == ())
+        changed = await gateway.keys.find(KEY)
+        assert changed is not None and not changed.active
+        assert runtime.owners._generation > generation
+        before = gateway.snapshot
+        with other.begin() as connection:
+            accounts.set_key_status(connection, found.id, True, 1)
+        await eventually(lambda: len(runtime.table) == 0)
+        assert gateway.snapshot is before  # once was enough
+
+    monkeypatch.setattr(publish, "changes_since", cut_off)
     with_runtime(configured, scenario)
     other.dispose()
 
@@ -271,7 +257,7 @@ def test_admin_without_a_server_opens_the_database(tmp_path: Path) -> None:
     assert app.run_admin(configured, "user.list", {}) == []
     with pytest.raises(app.AdminError, match="unknown command"):
         app.run_admin(configured, "nonsense", {})
-    store = app.open_store(configured)  # a process that answers no socket
+    store = provision.open_store(configured)  # a process that answers no socket
     try:
         with pytest.raises(app.StartError, match="in use by process"):
             app.run_admin(configured, "user.list", {})
@@ -291,9 +277,3 @@ def test_admin_without_a_server_opens_the_database(tmp_path: Path) -> None:
 )
 def test_the_address_that_is_announced(host: str, shown: str) -> None:
     assert app._shown(host) == shown
-
-
-def test_the_vault_of_a_store_is_the_data_directorys(tmp_path: Path) -> None:
-    store = app.open_store(settings(tmp_path))
-    store.close()
-    assert store.vault.lookup("sk-x") == Vault.from_data_dir(tmp_path / "data", {}).lookup("sk-x")

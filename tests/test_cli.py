@@ -215,7 +215,8 @@ def test_a_certificate_that_is_missing_is_3(config: Path, tmp_path: Path) -> Non
         "DRAGOMAN_SERVER__TLS_CERT": str(tmp_path / "no.pem"),
         "DRAGOMAN_SERVER__TLS_KEY": str(tmp_path / "no.key"),
     }
-    assert_refused(run_cli("serve", "--config", str(config), env=names), 3, "dragoman: ")
+    done = run_cli("serve", "--config", str(config), env=names)
+    assert_refused(done, 3, "dragoman: ", f"server.tls_cert: {tmp_path / 'no.pem'}: No such file")
 
 
 # ---------------------------------------------------------------------------------------------------- migrate and audit

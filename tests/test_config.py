@@ -102,6 +102,24 @@ def test_a_missing_file_is_an_error_only_when_it_was_named(tmp_path: Path) -> No
         config.load(tmp_path / "nope.toml", {})
 
 
+def test_a_secret_of_two_users_names_both(tmp_path: Path) -> None:
+    """One credential is one user: sk-… and cr-… with the same body are the same key."""
+    tokens = '[[users]]\nusername="ann"\naccess_token="{}"\n[[users]]\nusername="bob"\naccess_token="{}"'
+    for one, other in (("the-same-text", "the-same-text"), ("sk-the-same-text", "the-same-text")):
+        with pytest.raises(config.ConfigError) as caught:
+            load(tmp_path, tokens.format(one, other))
+        wanted = "users[1].access_token (bob): it stands twice, also as users[0].access_token (ann)"
+        assert str(caught.value).endswith(wanted) and "the-same-text" not in str(caught.value)
+    load(tmp_path, tokens.format("one", "other"))
+    load(tmp_path, tokens.format("", ""))
+    keys = f"""[[users]]\nusername="ann"\n[[users.keys]]\nname="a"\nkey="{KEY}"
+        [[users]]\nusername="bob"\n[[users.keys]]\nname="b"\nkey="cr-{KEY[3:]}" """
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, keys)
+    message = f"users[1].keys[0].key (bob): cr-{KEY[3:6]}… stands twice, also as users[0].keys[0].key (ann)"
+    assert str(caught.value).endswith(message)
+
+
 def test_a_key_is_never_printed_in_full(tmp_path: Path) -> None:
     text = f'[[users]]\nusername="u"\n[[users.keys]]\nname="k"\nkey="{KEY}"\n[[users]]\nusername="v"\n[[users.keys]]\nname="k"\nkey="{KEY}"'
     with pytest.raises(config.ConfigError) as caught:

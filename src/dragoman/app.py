@@ -15,8 +15,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from ipaddress import ip_network
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,30 +24,40 @@ import uvloop
 from dragoman import __version__
 from dragoman.console.admin import AdminDesk, AdminError, ask, listen
 from dragoman.ledger.batch import grant
-from dragoman.ledger.book import Book
-from dragoman.ledger.writer import Limits as WriterLimits
 from dragoman.observe import Journal, Metrics, stderr_journal
-from dragoman.providers.catalog import PLANNED, PROVIDERS
+from dragoman.providers.catalog import PROVIDERS
 from dragoman.providers.models import ALIASES, CATALOGUE
+from dragoman.provision import (
+    StartError,
+    Store,
+    declared_of,
+    limits_of,
+    open_book,
+    open_store,
+    start_errors,
+)
 from dragoman.relay.bodies import BodyBudget
-from dragoman.relay.gateway import Gateway, Limits
+from dragoman.relay.fetch import MediaLoader
+from dragoman.relay.gateway import Gateway
 from dragoman.relay.ids import request_id
 from dragoman.relay.keys import Keys
 from dragoman.relay.owners import OwnerRegister
 from dragoman.relay.prices import DefaultPrices, read_table
 from dragoman.relay.routes import Application
 from dragoman.relay.server import GatewayServer, ServerLimits, build_server, serve
+from dragoman.relay.state import ResponseState
 from dragoman.routing.keytable import KeyRecord, KeyTable
 from dragoman.routing.snapshot import Snapshot
-from dragoman.store import accounts, publish, reconcile, records, schema
-from dragoman.store.engine import ProcessLock, StoreBusy, StoreError, open_engine
+from dragoman.store import accounts, publish, reconcile, records, responses, schema
+from dragoman.store.engine import StoreBusy, open_engine
+from dragoman.store.responses import StoredTurn
 from dragoman.store.snapshot import compile_snapshot, key_record
-from dragoman.store.vault import Vault, VaultError, generate_key
-from dragoman.upstream.client import Client, PoolLimits, Timeouts
+from dragoman.store.vault import VaultError, generate_key
+from dragoman.upstream.client import Client, EgressPolicy, PoolLimits
 from dragoman.upstream.credentials import Credentials
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection
 
     from dragoman.config import Settings
     from dragoman.ledger.audit import AuditReport
@@ -59,95 +68,13 @@ Announce = Callable[[str], None]
 __all__ = ["AdminError", "StartError", "run_admin", "run_audit", "run_demo", "run_migrate", "run_server"]
 
 
-class StartError(Exception):
-    """The gateway cannot start; the message says why and what to do."""
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The relay's limits, as configured."""
-    s = settings.server
-    return Limits(
-        body_bytes=s.body_bytes,
-        body_idle_timeout_s=s.body_idle_timeout_s,
-        body_wait_s=s.body_wait_s,
-        answer_bytes=s.answer_bytes,
-        attempts=s.attempts,
-        timeouts=Timeouts(
-            connect_s=s.connect_timeout_s,
-            first_byte_s=s.first_byte_timeout_s,
-            idle_s=s.idle_timeout_s,
-            total_s=s.total_timeout_s,
-        ),
-        hold_output_tokens=s.hold_output_tokens,
-        max_output_tokens=s.max_output_tokens,
-        background_s=s.background_s,
-        strict_paths=s.strict_paths,
-        api_only_hosts=frozenset(h.lower() for h in s.api_only_hosts),
-        public_url=s.public_url,
-        trusted_proxies=tuple(ip_network(n, strict=False) for n in s.trusted_proxies),
-        metrics_allow=s.metrics_allow,
-    )
-
-
-class Store:
-    """The opened database: engine, the lock that goes with SQLite, and the vault."""
-
-    def __init__(self, engine: Engine, lock: ProcessLock | None, vault: Vault) -> None:
-        self.engine, self.lock, self.vault = engine, lock, vault
-
-    def close(self) -> None:
-        """Close connections and give the lock back."""
-        self.engine.dispose()
-        if self.lock is not None:
-            self.lock.release()
-
-
-@contextlib.contextmanager
-def _start_errors() -> Iterator[None]:
-    """What can go wrong with a database or its secret, as StartError."""
-    try:
-        yield
-    except (StoreBusy, StoreError, VaultError, OSError) as error:
-        raise StartError(str(error)) from error
-    except Exception as error:
-        if type(error).__module__.startswith(("sqlalchemy", "psycopg")):
-            raise StartError(f"the database cannot be used: {error}") from error
-        raise
-
-
-def open_store(settings: Settings, *, exclusive: bool = True) -> Store:
-    """Open the database at this version's schema. ``exclusive`` False: only to read beside a running server."""
-    s = settings.server
-    with _start_errors():
-        Path(s.data_dir).mkdir(
-            mode=0o700, parents=True, exist_ok=True
-        )  # who called whom is nobody else's business
-        engine = open_engine(s.database_url, s.data_dir)
-        vault = Vault.from_data_dir(s.data_dir)
-        lock = ProcessLock.of(engine) if exclusive else None
-        if lock is not None:
-            lock.acquire()
-        try:
-            if not schema.schema_is_current(engine):
-                if not exclusive:
-                    raise StartError("the database is not at this version's schema; run `dragoman migrate`")
-                schema.migrate(engine, lock)
-        except BaseException:
-            if lock is not None:
-                lock.release()
-            raise
-    return Store(engine, lock, vault)
-
-
 class Runtime:
     """A running gateway's parts, and the tasks that keep them current."""
 
     def __init__(self, settings: Settings, store: Store, journal: Journal) -> None:
         self.settings, self.store, self.journal = settings, store, journal
         self.metrics = Metrics()
-        self.book = Book(
-            store.engine, lock=store.lock, limits=WriterLimits(detail_days=settings.server.detail_days)
-        )
+        self.book = open_book(settings, store)
         self.table = KeyTable(capacity=settings.server.key_cache)
         self.client = Client(limits=PoolLimits(per_origin=settings.server.connections_per_origin))
         self.prices = DefaultPrices({})
@@ -237,6 +164,8 @@ class Runtime:
             credentials=Credentials(self.client, clock=time.time),
             keys=Keys(self.table, lookup=vault.lookup, load=load, clock=time.monotonic),
             owners=self.owners,
+            state=self._state(),
+            media=MediaLoader(self.client, EgressPolicy(settings.egress.allow), settings.server.media_bytes),
             prices=self.prices,
             journal=self.journal,
             metrics=self.metrics,
@@ -245,6 +174,42 @@ class Runtime:
             random=random.random,  # which channel comes first is no secret
             new_id=lambda: request_id(time.time(), os.urandom(9)),
             ready=self.problems,
+        )
+
+    def _state(self) -> ResponseState:
+        """The responses kept for upstreams that keep none."""
+        server, engine, vault = self.settings.server, self.store.engine, self.store.vault
+
+        def put(
+            connection: Connection, response_id: str, user_id: int, parent: str | None, turn: StoredTurn
+        ) -> None:
+            responses.put(
+                connection,
+                vault,
+                response_id=response_id,
+                user_id=user_id,
+                parent_id=parent,
+                turn=turn,
+                now=time.time(),
+            )
+
+        def read(response_id: str, user_id: int) -> StoredTurn | None:
+            with engine.connect() as connection:
+                return responses.get(connection, vault, response_id, user_id)
+
+        def read_chain(response_id: str, user_id: int) -> list[StoredTurn]:
+            with engine.connect() as connection:
+                return responses.chain(connection, vault, response_id, user_id, server.body_bytes)
+
+        return ResponseState(
+            write=self.book.run,
+            put=put,
+            erase=responses.erase,
+            read=read,
+            read_chain=read_chain,
+            enabled=server.store_responses,
+            turn_bytes=server.response_bytes,
+            note=self.journal.note,
         )
 
     def _compile(self) -> Snapshot:
@@ -266,17 +231,19 @@ class Runtime:
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                changes = await asyncio.to_thread(self._changes)
-                if changes:
-                    await self.take(changes)
+                feed = await asyncio.to_thread(self._feed)
+                if feed.changes:
+                    await self.take(feed)
                 self._followed_at = time.monotonic()
             except Exception as error:  # noqa: BLE001 (the next round tries again; /readyz tells when it lasts)
                 self.journal.note("follow_failed", error=f"{type(error).__name__}: {error}")
 
-    async def take(self, changes: list[publish.Change]) -> None:
-        """Apply changes: forget keys, recompile once for everything else."""
-        rebuild = False
-        for change in changes:
+    async def take(self, feed: publish.Feed) -> None:
+        """Apply changes: forget keys, recompile once for everything else. What was missed may be anything."""
+        rebuild = feed.missed
+        if feed.missed:
+            self.table.clear()
+        for change in feed.changes:
             if change.kind == "key":
                 self.table.drop_key(int(change.id))
             elif change.kind == "user":
@@ -285,44 +252,13 @@ class Runtime:
                 rebuild = True
         if rebuild and self.gateway is not None:
             self.gateway.snapshot = await asyncio.to_thread(self._compile)
-            if self.owners is not None and any(c.kind == "channel" for c in changes):
+            if self.owners is not None and (feed.missed or any(c.kind == "channel" for c in feed.changes)):
                 self.owners.refresh()  # with the snapshot: positions in it are the rows' again
-        self.sequence = max(c.seq for c in changes)  # last: what failed is tried again
+        self.sequence = max(c.seq for c in feed.changes)  # last: what failed is tried again
 
-    def _changes(self) -> list[publish.Change]:
+    def _feed(self) -> publish.Feed:
         with self.store.engine.connect() as connection:
-            return list(publish.changes_since(connection, self.sequence))
-
-
-def declared_of(settings: Settings) -> reconcile.Declared:
-    """The file's entries as the store takes them."""
-    named = {g.name for g in settings.groups}
-    implied = {name for c in settings.channels for name in c.groups if name not in named}
-    groups = [
-        reconcile.DeclaredGroup(
-            name=g.name, multiplier=g.multiplier, hold=g.hold, options={"vendor_prefixes": g.vendor_prefixes}
-        )
-        for g in settings.groups
-    ]
-    return reconcile.Declared(
-        # a group that only a channel names exists with the defaults: a small file needs no [[groups]]
-        groups=(*groups, *(reconcile.DeclaredGroup(name=name) for name in sorted(implied))),
-        channels=tuple(
-            reconcile.DeclaredChannel(**c.model_dump())
-            for c in settings.channels
-            if c.provider not in PLANNED
-        ),
-        prices=tuple(
-            reconcile.DeclaredPrice(model=p.model, **p.served(), extra=p.unserved()) for p in settings.prices
-        ),
-        users=tuple(
-            reconcile.DeclaredUser(
-                **u.model_dump(exclude={"keys"}),
-                keys=tuple(reconcile.DeclaredKey(**k.model_dump()) for k in u.keys),
-            )
-            for u in settings.users
-        ),
-    )
+            return publish.read_feed(connection, self.sequence)
 
 
 @contextlib.asynccontextmanager
@@ -439,19 +375,15 @@ def run_demo(settings: Settings, data_dir: Path | None, announce: Announce) -> N
             stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-demo-"))
         )
         vendor = stack.enter_context(simulated("127.0.0.1"))
-        server = {
-            **settings.server.model_dump(),
-            "data_dir": str(directory),
-            "database_url": "",
-            "workers": 1,
-        }
+        own = {"data_dir": str(directory), "database_url": "", "workers": 1}
+        server = {**settings.server.model_dump(), **own}
         demo = type(settings).model_validate({"server": server, **entries(vendor, key)})
         uvloop.run(_serve(demo, announce, lambda url: announce(welcome(url, key))))
 
 
 def run_migrate(settings: Settings, progress: Announce) -> str:
     """Bring the schema up to date; returns what was done. Raises StartError."""
-    with _start_errors():
+    with start_errors():
         engine = open_engine(settings.server.database_url, settings.server.data_dir)
         before = schema.schema_revision(engine)
         engine.dispose()
@@ -487,7 +419,7 @@ def run_admin(settings: Settings, command: str, arguments: Mapping[str, Any]) ->
 
 async def _administer(settings: Settings, command: str, arguments: dict[str, Any]) -> Any:
     store = await asyncio.to_thread(open_store, settings)
-    book = Book(store.engine, lock=store.lock)
+    book = open_book(settings, store)
     try:
         await book.start()
         desk = AdminDesk(book, store.vault, reveal=settings.server.reveal_keys)

@@ -31,6 +31,7 @@ SERVED_PRICES = (
 )
 MAX_USD = 2 * 10**8  # what the ledger moves at once
 PROXIES = ("http", "socks5", "socks5h")
+KEY_PREFIXES = ("sk-", "cr-")  # what stands before a key's body, as store.vault reads it
 KEY_PATTERN = r"^(sk|cr)-[A-Za-z0-9]{48}$"
 
 
@@ -116,7 +117,15 @@ class Server(Section):
     # money and records
     hold_output_tokens: int = Field(8192, ge=1)
     max_output_tokens: int = Field(200_000, ge=1)
+    max_context_tokens: int = Field(1_000_000, ge=1)
+    counts_at_once: int = Field(4, ge=0)
+    count_vendor_s: float = Field(2, gt=0)
+    media_bytes: int = Field(20_000_000, ge=1024)
+    store_responses: bool = True
+    response_bytes: int = Field(4_000_000, ge=1024)
+    response_days: int = Field(30, ge=1)
     detail_days: int = Field(30, ge=1)
+    vendor_ids_days: int = Field(90, ge=1)
     key_cache: int = Field(100_000, ge=1)
     background_s: float = Field(3600, gt=0)
 
@@ -128,6 +137,7 @@ class GroupEntry(Section):
     multiplier: Multiplier = "1.0"
     hold: Literal["expected", "strict"] = "expected"
     vendor_prefixes: bool = False
+    translate: bool = True
 
 
 class ChannelEntry(Section):
@@ -149,6 +159,8 @@ class ChannelEntry(Section):
     cost_multiplier: Multiplier = "1.0"
     options: dict[str, str] = {}
     label: str = ""
+    translate: bool = True
+    facts: dict[str, bool | int | str | tuple[str, ...]] = {}
 
 
 class Tools(BaseModel):
@@ -200,6 +212,7 @@ class KeyEntry(Section):
     expires: int | None = None
     allow_ips: tuple[Network, ...] = ()
     group: str = ""
+    strict: bool = False
 
 
 class UserEntry(Section):
@@ -364,6 +377,23 @@ def _channel_problems(channel: ChannelEntry) -> list[str]:
     return found
 
 
+def _shared_secrets(users: tuple[UserEntry, ...]) -> list[str]:
+    """Keys and access tokens that stand twice: whose is a call that brings one? They are told apart by their body."""
+    found = []
+    owners: dict[tuple[str, str], str] = {}
+    for i, user in enumerate(users):
+        held = [(f"users[{i}].keys[{j}].key", "key", k.key) for j, k in enumerate(user.keys)]
+        if user.access_token:
+            held.append((f"users[{i}].access_token", "access token", user.access_token))
+        for where, kind, secret in held:
+            body = secret[3:] if secret.startswith(KEY_PREFIXES) else secret
+            first = owners.setdefault((kind, body), f"{where} ({user.username})")
+            if first != f"{where} ({user.username})":
+                shown = f"{secret[:6]}…" if kind == "key" else "it"
+                found.append(f"{where} ({user.username}): {shown} stands twice, also as {first}")
+    return found
+
+
 def _cross_check(settings: Settings, source: str) -> None:
     problems: list[str] = []
     for kind, names in (
@@ -371,12 +401,9 @@ def _cross_check(settings: Settings, source: str) -> None:
         ("channels", [c.name for c in settings.channels]),
         ("prices", [p.model for p in settings.prices]),
         ("users", [u.username for u in settings.users]),
-        ("users.keys", [k.key for u in settings.users for k in u.keys]),
     ):
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                shown = name[:6] + "…" if kind == "users.keys" else name
-                problems.append(f"{kind}[{i}]: {shown} stands twice")
+        problems += [f"{kind}[{i}]: {n} stands twice" for i, n in enumerate(names) if n in names[:i]]
+    problems += _shared_secrets(settings.users)
     for i, c in enumerate(settings.channels):
         if c.provider not in PROVIDERS and c.provider not in PLANNED:
             known = ", ".join(sorted(PROVIDERS))

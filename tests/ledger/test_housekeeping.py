@@ -15,7 +15,7 @@ from dragoman.store.engine import is_sqlite, open_engine
 from dragoman.store.publish import changes_since, record_change
 from dragoman.store.records import VendorId, find, month_bounds, remember
 
-KEEP, ALL = Retention(details=30, vendor_ids=90), Retention(details=None, vendor_ids=None)
+KEEP, ALL = Retention(details=30, vendor_ids=90), Retention(details=None, vendor_ids=None, responses=None)
 ANN = VendorId(1, 1, 0)
 
 
@@ -43,6 +43,11 @@ def test_retention_and_partitions(connection):
             )
         remember(connection, [("response", "old")], ANN, NOW - 91 * DAY_S)
         remember(connection, [("response", "new")], ANN, NOW - 89 * DAY_S)
+        for age in (31, 29):
+            connection.execute(
+                text("INSERT INTO responses (id, user_id, cipher, created_at) VALUES (:id, 1, :c, :at)"),
+                {"id": f"resp_{age}", "c": b"", "at": NOW - age * DAY_S},
+            )
     assert housekeep(connection, NOW, KEEP) is False
     with connection.begin():
         assert [c.id for c in changes_since(connection, 0)] == ["2"]
@@ -50,6 +55,7 @@ def test_retention_and_partitions(connection):
         assert left == [NOW - 5 * DAY_S]
         assert find(connection, "response", "old") is None
         assert find(connection, "response", "new") == ANN
+        assert connection.execute(text("SELECT id FROM responses")).scalars().all() == ["resp_29"]
         if not is_sqlite(connection):
             name = f"call_logs_{month_bounds(NOW, 2)[0]}"
             assert connection.execute(text("SELECT to_regclass(:n)"), {"n": name}).scalar() is not None

@@ -15,6 +15,7 @@ from dragoman.observe import Journal, Metrics
 from dragoman.providers.auth import Secret
 from dragoman.providers.base import OPERATION_DIALECT, Endpoint, Provider
 from dragoman.relay.gateway import Gateway, Limits
+from dragoman.relay.state import Continued
 from dragoman.routing.plan import Call, Candidate
 from dragoman.routing.snapshot import Channel
 from dragoman.store.records import VendorId
@@ -42,7 +43,10 @@ class Scripted:
     """An upstream answer: chunks in order; an exception among them is raised in its place."""
 
     def __init__(
-        self, status: int = 200, chunks: Sequence[bytes | BaseException] = (), headers: Headers | None = None
+        self,
+        status: int = 200,
+        chunks: Sequence[bytes | BaseException] = (b"{}",),
+        headers: Headers | None = None,
     ) -> None:
         self.status, self.headers = status, headers or [(b"content-type", b"application/json")]
         self.rest: list[bytes | BaseException] = list(chunks)
@@ -136,6 +140,19 @@ class OwnerBook:
         self.owned.pop((kind, external_id), None)
 
 
+class NoState:
+    """No response is kept here; a request continues nothing."""
+
+    async def continued(self, body: bytes, user_id: int) -> Continued:
+        return Continued(None, [], False, body)
+
+    async def keep(self, continued: Continued, user_id: int, told: bytes) -> None:
+        raise AssertionError("nothing is kept")
+
+    async def answer(self, operation: str, response_id: str, user_id: int, query: str) -> None:
+        return None
+
+
 class Lines:
     """A journal that keeps its lines."""
 
@@ -203,6 +220,7 @@ def limits(**fields: Any) -> Limits:
     values: dict[str, Any] = {
         "body_bytes": 10**6, "body_idle_timeout_s": 30.0, "body_wait_s": 1.0, "answer_bytes": 10**6, "attempts": 3,
         "timeouts": Timeouts(), "hold_output_tokens": 8192, "max_output_tokens": 128_000, "background_s": 60.0,
+        "max_context_tokens": 1_000_000, "counts_at_once": 4, "count_vendor_s": 2.0,
         "strict_paths": False, "api_only_hosts": frozenset(), "public_url": "", "trusted_proxies": (), "metrics_allow": (),
     }  # fmt: skip
     return Limits(**(values | fields))
@@ -211,7 +229,7 @@ def limits(**fields: Any) -> Limits:
 def gateway(client: ScriptedClient | None = None, **ports: Any) -> Gateway:
     values: dict[str, Any] = {
         "snapshot": snapshot(), "limits": limits(), "book": None, "client": client, "credentials": ScriptedCredentials(),
-        "keys": None, "owners": OwnerBook([]), "prices": None, "journal": Journal(fd=-1), "metrics": Metrics(),
+        "keys": None, "owners": OwnerBook([]), "prices": None, "media": None, "state": NoState(), "journal": Journal(fd=-1), "metrics": Metrics(),
         "budget": None, "clock": lambda: NOW, "random": lambda: 0.0, "new_id": lambda: "req_x", "ready": dict,
     }  # fmt: skip
     return Gateway(**(values | ports))

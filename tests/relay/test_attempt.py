@@ -12,6 +12,7 @@ import pytest
 from dragoman.core.faults import Fault
 from dragoman.providers.catalog import PROVIDERS
 from dragoman.relay.attempt import ERROR_BODY_BYTES, Answer, Refusal, attempt_all
+from dragoman.relay.lanes import Beginning
 from dragoman.routing.plan import Call, Candidate
 from dragoman.upstream.client import ErrorKind, Timeouts, UpstreamError
 from tests.relay.scripted import (
@@ -59,12 +60,12 @@ def ended(result: Answer | Refusal) -> list[tuple[int, int, str]]:
 # --- what is sent -----------------------------------------------------------------------------------------
 
 
-def test_the_first_good_answer_is_handed_on_unread_and_open() -> None:
-    good = Scripted(200, [b"{}"], [(b"x-request-id", b"up-1")])
+def test_the_first_good_answer_is_handed_on_open_with_its_beginning() -> None:
+    good = Scripted(200, [b'{"choices":[]}'], [(b"x-request-id", b"up-1")])
     result, client = run(good)
     assert isinstance(result, Answer)
     assert cast(Any, result.response) is good and result.candidate == THREE[0]
-    assert good.closed == 0 and good.rest == [b"{}"]
+    assert good.closed == 0 and result.opening == Beginning(b'{"choices":[]}', stream=False)
     assert ended(result) == [(1, 200, "answered")]
     assert result.attempts[0].upstream_request_id == "up-1"
     assert len(client.sent) == 1
@@ -316,3 +317,37 @@ def test_a_request_is_signed_with_the_gateways_clock() -> None:
     _, client = run(Scripted(), candidates=(signed,), asked=call("messages"))
     when = datetime.fromtimestamp(NOW, UTC).strftime("%Y%m%dT%H%M%SZ").encode()
     assert client.sent[0].headers[b"x-amz-date"] == when
+
+
+# --- errors under a 200 (E264) ----------------------------------------------------------------------------
+
+SSE = [(b"content-type", b"text/event-stream")]
+OVERLOADED = b'{"error":{"code":503,"message":"Provider returned error"}}'
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Scripted(200, [OVERLOADED]),
+        Scripted(200, [b"data: " + OVERLOADED + b"\n\n", b"data: [DONE]\n\n"], SSE),
+        Scripted(200, [b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'], SSE),
+        Scripted(200, [], SSE),
+        Scripted(200, [b"<html>"]),
+    ],
+    ids=["body", "first frame", "first event", "nothing", "garbage"],
+)
+def test_an_error_under_a_200_is_that_error_and_the_next_candidate_answers(bad: Scripted) -> None:
+    result, client = run(bad, Scripted(200, [b'{"choices":[]}']), asked=call(stream=True))
+    assert isinstance(result, Answer) and result.candidate == THREE[1] and len(client.sent) == 2
+    assert bad.closed == 1
+
+
+def test_an_error_under_a_200_is_told_with_its_own_status_when_nobody_else_answers() -> None:
+    last = refused(Scripted(200, [OVERLOADED]), candidates=THREE[:1])
+    assert (last.fault.status, last.fault.message) == (503, "Provider returned error")
+
+
+def test_a_stored_response_that_failed_is_an_answer() -> None:
+    failed = b'{"id":"resp_1","object":"response","status":"failed","error":{"code":"x","message":"m"},"output":[]}'
+    result, _ = run(Scripted(200, [failed]), asked=call("responses"))
+    assert isinstance(result, Answer)

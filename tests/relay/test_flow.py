@@ -195,7 +195,7 @@ CHATS_ONLY = servers(
         ({"model": "elsewhere"}, (503, "model_not_found")),
         ({"model": "m", "vendor": "mistral"}, (503, "model_not_found")),
         ({"model": "m", "pinned_channel": 4}, (503, "model_not_found")),
-        ({"model": "spoken"}, (404, "not_found")),
+        ({"model": "spoken", "operation": "embeddings"}, (404, "not_found")),
         ({"model": "unpriced"}, (503, "model_price_error")),
         ({"model": "m"}, (403, "insufficient_quota")),
         ({"model": "asked-for"}, (403, "insufficient_quota")),  # its price was found
@@ -517,8 +517,17 @@ def test_a_new_response_is_recorded_with_channel_and_credential() -> None:
 # --- free operations ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", sorted(flow.FREE - {"gemini_count"}))
-@pytest.mark.parametrize("status", [200, 404])
+STORED = sorted(flow.STORED)
+
+
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("count_tokens", 200),
+        ("count_tokens", 400),
+        *((name, status) for name in STORED for status in (200, 404)),
+    ],
+)
 def test_free_operations_are_neither_held_nor_logged(operation: str, status: int) -> None:
     book = empty()  # no balance is needed either
     value: Any = {"input_tokens": 7} if status == 200 else {"error": {"message": "no"}}
@@ -531,11 +540,14 @@ def test_free_operations_are_neither_held_nor_logged(operation: str, status: int
     assert world.metric("dragoman_requests_total", operation=operation, status=str(status)) == 1
 
 
-def test_free_operations_need_no_price_but_a_channel() -> None:
+def test_a_count_needs_neither_a_price_nor_a_channel_but_a_model_that_is_known() -> None:
     world = World(json_answer({"input_tokens": 7}), snapshot=CHATS_ONLY)
-    assert world.run(call("count_tokens", model="unpriced")).wire.status == 200
-    world = World(snapshot=CHATS_ONLY).run(call("count_tokens", model="elsewhere"))
-    assert world.wire.status == 503 and world.book.records == []
+    assert world.run(call("count_tokens", model="unpriced")).wire.json() == {"input_tokens": 7}
+    body = b'{"model":"elsewhere","messages":[{"role":"user","content":"hello there"}]}'
+    world = World(snapshot=CHATS_ONLY).run(call("count_tokens", model="elsewhere"), body)
+    assert world.wire.status == 200 and world.wire.json()["input_tokens"] > 0 and world.client.sent == []
+    world = World(snapshot=CHATS_ONLY).run(call("count_tokens", model="nobody-knows"), body)
+    assert world.wire.status == 404 and world.book.records == []
 
 
 # --- what is held, charged and written ----------------------------------------------------------------------

@@ -12,16 +12,19 @@ def test_every_port_is_kept_under_its_own_name() -> None:
     ports: dict[str, Any] = {
         name: object()
         for name in (
-            "snapshot", "limits", "book", "client", "credentials", "keys", "owners", "prices", "journal", "metrics",
-            "budget", "clock", "random", "new_id", "ready",
+            "snapshot", "book", "client", "credentials", "keys", "owners", "prices", "journal", "metrics", "budget",
+            "clock", "random", "new_id", "ready", "media", "state",
         )
     }  # fmt: skip
-    assert vars(Gateway(**ports)) == {**ports, "later": set()}
+    kept = vars(Gateway(limits=limits(), **ports))
+    assert {name: kept[name] for name in ports} == ports
+    assert kept["later"] == set()
 
 
 def test_a_port_that_is_not_wired_is_an_error_at_once() -> None:
+    made = vars(gateway())
     with pytest.raises(TypeError, match="prices"):
-        Gateway(**{k: v for k, v in vars(gateway()).items() if k not in ("prices", "later")})
+        Gateway(**{k: v for k, v in made.items() if k not in ("prices", "later", "count_slots")})
 
 
 def test_a_snapshot_is_swapped_whole_and_a_request_keeps_the_one_it_began_with() -> None:

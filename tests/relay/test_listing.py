@@ -79,6 +79,7 @@ def test_an_entry_serves_openai_and_anthropic_clients() -> None:
         "created": CREATED,
         "owned_by": "anthropic",
         "supported_endpoint_types": ["openai", "anthropic"],
+        "translated_endpoint_types": ["openai-response", "gemini"],
         "type": "model",
         "display_name": "Claude Sonnet 4.6",
         "created_at": "2025-01-01T00:00:00Z",
@@ -105,7 +106,10 @@ def test_a_gemini_entry_names_the_methods_that_are_served() -> None:
         "outputTokenLimit": 65_536,
         "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
     }
-    assert gemini_entry(two_groups(), "default", "gpt-5.4")["supportedGenerationMethods"] == []
+    # a chat model of another vendor is reached by translation; other kinds are not
+    reached = gemini_entry(two_groups(), "default", "gpt-5.4")["supportedGenerationMethods"]
+    assert sorted(reached) == sorted(["generateContent", "streamGenerateContent", "countTokens"])
+    assert gemini_entry(two_groups(), "other", "gpt-5.4")["supportedGenerationMethods"] == []
 
 
 @pytest.mark.parametrize(

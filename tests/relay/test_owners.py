@@ -227,9 +227,7 @@ def test_memory_holds_what_the_database_kept() -> None:
 
 def test_what_was_erased_meanwhile_is_not_believed() -> None:
     store = Store()
-    owners = OwnerRegister(
-        write=store.write, store=lambda _r, _i, _o: {}, erase=store.erase, read=store.read
-    )
+    owners = OwnerRegister(write=store.write, store=lambda _r, _i, _o: {}, erase=store.erase, read=store.read)
 
     async def scenario() -> None:
         await owners.remember([("response", "gone")], ANN)

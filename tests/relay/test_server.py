@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from cryptography.hazmat.primitives import serialization
 
 from dragoman.relay.server import ServerLimits, build_server, listen, raise_open_file_limit, serve
 from tests.relay.doors import WAIT_S, echo, error_of, parse, read_all, read_until, request, running
@@ -99,13 +100,35 @@ def test_tls(tmp_path: Path) -> None:
         assert door.exchange(request("/plain")) == b""  # plain HTTP on the TLS port
 
 
-def test_tls_files_that_do_not_fit(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.pem"
-    bad.write_text("no certificate")
-    with pytest.raises(ssl.SSLError):
-        build_server(echo, port=0, tls_cert=str(bad), tls_key=str(bad))
-    with pytest.raises(OSError):
-        build_server(echo, port=0, tls_cert=str(tmp_path / "none"), tls_key=str(bad))
+def test_tls_files_that_do_not_fit_are_named_with_their_setting(tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).files("localhost")
+    other = tmp_path / "other"
+    other.mkdir()
+    _, foreign = Authority(other).files("localhost")
+    bad, none = tmp_path / "bad.pem", tmp_path / "none.pem"
+    bad.write_text("not a certificate")
+    locked = tmp_path / "locked.key"
+    secret = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    locked.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"password"),
+        )
+    )
+    for cert_file, key_file, message in (
+        (none, key, f"server.tls_cert: {none}: No such file or directory"),
+        (certificate, none, f"server.tls_key: {none}: No such file or directory"),
+        (tmp_path, key, f"server.tls_cert: {tmp_path}: Is a directory"),
+        (bad, key, f"server.tls_cert: {bad}: not a certificate in PEM format"),
+        (certificate, bad, f"server.tls_key: {bad}: not a private key in PEM format"),
+        (certificate, certificate, f"server.tls_key: {certificate}: not a private key in PEM format"),
+        (certificate, foreign, f"server.tls_key: {foreign}: they do not belong together"),
+        (certificate, locked, f"server.tls_key: {locked}: "),  # and it does not ask on the terminal
+    ):
+        with pytest.raises(OSError) as caught:
+            build_server(echo, port=0, tls_cert=str(cert_file), tls_key=str(key_file))
+        assert message in str(caught.value)
 
 
 def test_a_stop_lets_running_requests_finish_and_closes_idle_connections() -> None:

@@ -12,12 +12,15 @@ from dragoman.store.engine import open_engine
 from dragoman.store.publish import (
     CHANNEL_NAME,
     Change,
+    Feed,
     GroupRow,
     changes_since,
     last_sequence,
     load_snapshot_rows,
+    read_feed,
     record_change,
 )
+from dragoman.store.records import purge_changes
 from dragoman.store.tables import DISABLED
 from dragoman.store.vault import Vault, VaultError
 
@@ -44,6 +47,24 @@ def test_the_feed(engine):
         assert changes_since(c, 0, limit=1) == [first]
         assert last_sequence(c) == second.seq
         assert changes_since(c, second.seq) == []
+
+
+def test_who_was_away_for_too_long_is_told_that_entries_are_missing(engine):
+    with engine.begin() as c:
+        for n in range(5):
+            record_change(c, "key", n, NOW + n)
+        seqs = [change.seq for change in changes_since(c, 0)]
+        assert not read_feed(c, seqs[0]).missed
+        assert [x.seq for x in read_feed(c, seqs[0]).changes] == seqs[1:]
+        assert purge_changes(c, NOW + 3) == 3
+        feed = read_feed(c, seqs[1])
+        assert ([x.seq for x in feed.changes], feed.missed) == (seqs[3:], True)
+        assert read_feed(c, seqs[2]) == Feed(feed.changes, False)  # it had seen all that is gone
+        assert read_feed(c, seqs[4]) == Feed([], False)
+        assert purge_changes(c, NOW + 10) == 1
+        assert read_feed(c, seqs[2]).missed  # there is always one left to tell by
+        record_change(c, "key", 9, NOW + 20)
+        assert not read_feed(c, seqs[4]).missed
 
 
 def test_everything_enabled_is_loaded(engine):

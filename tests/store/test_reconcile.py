@@ -174,6 +174,21 @@ def test_a_key_of_another_user_is_refused(engine):
         assert accounts.find_user(connection, "bob") is None  # the whole run was undone
 
 
+def test_an_access_token_of_another_user_is_refused_by_name(engine):
+    """Of one made in the console, or of a second one in the file: each token is one user."""
+    with engine.begin() as connection:
+        user_id, _ = accounts.create_user(connection, username="console", now=NOW)
+        accounts.update_user(connection, user_id, NOW, access_lookup=VAULT.lookup("t1"))
+    for others in ((), (DeclaredUser(username="ada", access_token="t2"),)):
+        token = "t2" if others else "t1"
+        declared = Declared(users=(*others, DeclaredUser(username="bob", access_token=token)))
+        first = "ada" if others else "console"
+        with pytest.raises(accounts.Conflict, match=f"users '{first}' and 'bob' have the same access token"):
+            reconcile(engine, declared)
+    with engine.begin() as connection:
+        assert accounts.find_user(connection, "bob") is None
+
+
 def test_amounts_are_cut_to_whole_units(engine):
     reconcile(engine, Declared(users=(DeclaredUser(username="ada", credit="0.000003"),)))
     with engine.begin() as connection:

@@ -21,7 +21,7 @@ from dragoman.store.engine import ProcessLock, StoreBusy, open_engine
 from dragoman.store.records import month_bounds
 from dragoman.store.tables import metadata
 
-REVISIONS = ["0001", "0002"]
+REVISIONS = ["0001", "0002", "0003"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

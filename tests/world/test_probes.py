@@ -282,9 +282,11 @@ def test_the_models_bridge(gateway: Gateway) -> None:
     assert all(m["supported_endpoint_types"] and m["object"] == "model" for m in answer["data"])
 
 
-def test_claude_on_responses_is_404_and_says_where(gateway: Gateway, tmp_path: Path) -> None:
+def test_claude_on_responses_without_translation_is_404_and_says_where(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     vendor = Vendor(respond)
-    channels = [channel(vendor, "anthropic", models=["claude-sonnet-4-6"])]
+    channels = [channel(vendor, "anthropic", models=["claude-sonnet-4-6"], translate=False)]
     for alone in gateway_for(tmp_path, channels, server={"strict_paths": True}):
         reply = alone.post("/v1/responses", {"model": "claude-sonnet-4-6", "input": "x"})
         assert reply.status == 404 and "POST /v1/messages" in reply.json["error"]["message"]

@@ -43,7 +43,7 @@ def gateway(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     models = ["m", "claude-sonnet-4-6", "gpt-5.4", "gemini-3-pro", "omni-moderation-latest", "org/dotted-1.5"]
     channels = [channel(vendor, p, models=models) for p in ("openai", "anthropic", "gemini")]
     channels.append(channel(vendor, "openai", name="hidden", models=["hidden"], groups=["other"]))
-    channels.append(channel(vendor, "anthropic", name="claude", models=["claude-only"]))
+    channels.append(channel(vendor, "anthropic", name="claude", models=["claude-only"], translate=False))
     users = [
         {"username": "alice", "credit": "50", "keys": [{"name": "a", "key": KEY}, {"name": "l", "key": LIMITED, "models": ["m", "hidden"]}]},
         {"username": "bob", "credit": "50", "keys": [{"name": "b", "key": OTHER_KEY}]},

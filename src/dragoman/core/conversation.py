@@ -299,6 +299,9 @@ class Conversation(Struct, frozen=True, kw_only=True):
     store: bool | None = None
     bound: tuple[tuple[Path, str], ...] = ()
     extras: Mapping[str, Json] = NOTHING
+    """Members that nobody modelled, name → value. Names beginning with "$" are notes of the origin's reader for its own
+    writers (Responses: ``$echo``, what answers repeat of the request); they were never on the wire, so that a writer of
+    another dialect leaves them out without a ``Loss``."""
     fields: Mapping[str, Path] = NOTHING
 
     def where(self, field: str) -> Path:

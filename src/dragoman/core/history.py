@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from dragoman.core.conversation import Block, Text, ToolCall, ToolResult, Turn
@@ -30,60 +31,51 @@ def merged(turns: Iterable[Turn]) -> list[Turn]:
 
 def paired(turns: Sequence[Turn]) -> list[Turn]:
     """Merged turns in which every tool result stands in the user turn right behind the assistant turn with its call,
-    in front of what else that user turn says, and in the order of the calls. A result whose call is nowhere before it
-    becomes the text "Tool result: …" where it stood (nothing, if it is empty). Ids must be given (``with_ids``)."""
-    told = merged(_without_lone_results(turns))
-    waiting: dict[
-        str, list[tuple[int, ToolResult]]
-    ] = {}  # call id → its results and where they stood, in order
-    for number, turn in enumerate(told):
-        for block in turn.blocks:
-            if isinstance(block, ToolResult):
-                waiting.setdefault(block.call_id, []).append((number, block))
+    in front of what else that user turn says, and in the order of the calls. A result whose call is nowhere before it,
+    or is answered already, becomes the text "Tool result: …" where it stood (nothing, if it is empty). Ids must be
+    given (``with_ids``)."""
+    told = merged(turns)
+    answers, used = _answers(told)
     out: list[Turn] = []
     for number, turn in enumerate(told):
-        rest = tuple(block for block in turn.blocks if not isinstance(block, ToolResult))
-        out.append(replace(turn, blocks=rest))
-        answers = [
-            answer
-            for block in rest
-            if isinstance(block, ToolCall)
-            for answer in _take(waiting, block.id, number)
-        ]
-        if answers:
-            out.append(Turn(role="user", blocks=tuple(answers), at=answers[0].at))
+        rest: list[Block] = []
+        for place, block in enumerate(turn.blocks):
+            if not isinstance(block, ToolResult):
+                rest.append(block)
+            elif (number, place) not in used:
+                rest.extend(_as_text(block))
+        out.append(replace(turn, blocks=tuple(rest)))
+        found = answers.get(number)
+        if found:
+            in_order = tuple(found[place] for place in sorted(found))
+            out.append(Turn(role="user", blocks=in_order, at=in_order[0].at))
     return merged(out)
 
 
-def _take(waiting: dict[str, list[tuple[int, ToolResult]]], call_id: str, after: int) -> list[ToolResult]:
-    """The first result of this call behind turn ``after``; ids may repeat when vendors count from 0 in every turn."""
-    queue = waiting.get(call_id, [])
-    for position, (number, result) in enumerate(queue):
-        if number > after:
-            del queue[position]
-            return [result]
-    return []
-
-
-def _without_lone_results(turns: Sequence[Turn]) -> list[Turn]:
-    """Results whose call does not stand before them become text."""
-    called: set[str] = set()
-    out: list[Turn] = []
-    for turn in turns:
-        blocks: list[Block] = []
-        for block in turn.blocks:
+def _answers(turns: Sequence[Turn]) -> tuple[dict[int, dict[int, ToolResult]], set[tuple[int, int]]]:
+    """(turn → place of a call in it → its result, places of all these results). Ids may repeat, since some vendors
+    count from 0 in every turn: a result answers the first open call with its id in the latest turn that has one."""
+    waiting: dict[str, list[tuple[int, int]]] = {}  # call id → (turn, place) of its unanswered calls
+    found: dict[int, dict[int, ToolResult]] = {}
+    used: set[tuple[int, int]] = set()
+    for number, turn in enumerate(turns):
+        for place, block in enumerate(turn.blocks):
+            calls = waiting.get(block.call_id) if isinstance(block, ToolResult) else None
+            if isinstance(block, ToolResult) and calls:
+                call = next(one for one in calls if one[0] == calls[-1][0])
+                calls.remove(call)
+                found.setdefault(call[0], {})[call[1]] = block
+                used.add((number, place))
+        for place, block in enumerate(turn.blocks):
             if isinstance(block, ToolCall):
-                called.add(block.id)
-            if isinstance(block, ToolResult) and block.call_id not in called:
-                blocks.extend(_as_text(block))
-            else:
-                blocks.append(block)
-        out.append(replace(turn, blocks=tuple(blocks)))
-    return out
+                waiting.setdefault(block.id, []).append((number, place))
+    return found, used
 
 
 def _as_text(result: ToolResult) -> list[Block]:
     text = "\n".join(block.text for block in result.content if isinstance(block, Text))
+    if not result.content and result.structured is not None:
+        text = msgspec.json.encode(result.structured).decode()
     rest: list[Block] = [block for block in result.content if not isinstance(block, Text)]
     told: list[Block] = [Text(text=f"Tool result: {text}", at=result.at)] if text else []
     return told + rest

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from dragoman.core.conversation import Media
+
 Kind = Literal["image", "document", "audio", "video"]
 
 _DATA_URL: Final = re.compile(r"data:(?P<type>[^;,]*)(?P<options>(?:;[^;,]*)*),", re.IGNORECASE)
@@ -94,3 +96,11 @@ def type_of_name(name: str) -> str:
     """The MIME type that a file name or URL ends in; "" if it tells none."""
     path = name.partition("?")[0].partition("#")[0]
     return _ENDINGS.get(path.rpartition(".")[2].lower(), "") if "." in path else ""
+
+
+def file_name(media: Media, default: str = "") -> str:
+    """The file's own name or title; else ``default``; else the kind with the usual ending ("document.pdf")."""
+    if media.name or default:
+        return media.name or default
+    ending = next((end for end, name in _ENDINGS.items() if name == media.media_type), "")
+    return f"{media.kind}.{ending}" if ending else media.kind

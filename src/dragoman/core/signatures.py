@@ -35,7 +35,7 @@ class Sealed(Struct, frozen=True):
 def seal(signature: Signature, *, redacted: bool = False, call: bool = False) -> str:
     """The signature as one base64 text for a client of another dialect."""
     flags = ("r" if redacted else "") + ("c" if call else "")
-    parts = (signature.origin, flags, signature.id, signature.value)
+    parts = (signature.origin, flags, signature.id.replace("\0", ""), signature.value)
     text = b"\0".join((_MAGIC, *(part.encode("utf-8", "surrogatepass") for part in parts)))
     return base64.b64encode(text).decode()
 
@@ -47,7 +47,9 @@ def unseal(text: str, origin: Origin) -> Sealed | None:
     if not text.startswith(MARK):
         return Sealed(Signature(origin=origin, value=text))
     try:
-        whole = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        # Gemini's SDKs hold signatures as bytes and write them back in the URL-safe alphabet.
+        plain = text.replace("-", "+").replace("_", "/")
+        whole = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
         _, made_by, flags, signature_id, value = whole.decode("utf-8", "surrogatepass").split("\0", 4)
     except (binascii.Error, ValueError):
         return None

@@ -131,7 +131,8 @@ class Restored:
             return []
         if isinstance(event, Closed) and (event.choice, event.index) in self._free:
             text = unwrapped("".join(self._free.pop((event.choice, event.index))))
-            return [Delta(index=event.index, choice=event.choice, text=text), event]
+            told = Delta(index=event.index, choice=event.choice, text=text)
+            return [told, event] if text else [event]
         return [event]
 
     def _call(self, call: ToolCall, *, whole: bool) -> ToolCall:

@@ -173,6 +173,14 @@ class ClientSide(Struct, frozen=True):
     write_stream: Callable[[Reply], StreamWriter]
 
 
+class Counter(Struct, frozen=True):
+    """Counting tokens in this dialect. read: the body of a count request (Fault 400). write: (tokens, warning) → the
+    answer; the warning is "" or a sentence about what was not counted."""
+
+    read: Callable[[bytes], Conversation]
+    write: Callable[[int, str], bytes]
+
+
 class UpstreamSide(Struct, frozen=True):
     """What a dialect needs to be spoken to upstreams of the translate lane."""
 
@@ -206,6 +214,7 @@ class Dialect(Struct, frozen=True):
     """Relay lane: a request body without the reasoning that other vendors signed (``core.signatures``); called only when
     the body holds ``signatures.MARK``. The body itself if nothing of it is a seal."""
     client: ClientSide | None = None
+    counter: Counter | None = None
     upstream: UpstreamSide | None = None
 
 

@@ -7,6 +7,7 @@ they refer to no stored object of the vendor's.
 from __future__ import annotations
 
 from dragoman.dialects.base import Dialect
+from dragoman.dialects.completions import CLIENT
 from dragoman.dialects.openai_chat.fault import write_fault, write_stream_fault
 from dragoman.dialects.openai_chat.usage import ChatTap
 from dragoman.dialects.vendor_fault import read_fault
@@ -24,4 +25,5 @@ PLAIN = Dialect(
     write_stream_fault=write_stream_fault,
     read_fault=read_fault,
     foreign_ids=foreign_ids,
+    client=CLIENT,  # only completions are ever translated
 )

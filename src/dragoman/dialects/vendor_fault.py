@@ -117,3 +117,45 @@ def _clean(message: str) -> str:
 
 def _default(status: int) -> str:
     return f"The upstream provider answered with status {status}"
+
+
+_STATUS_BY_WORD: Final = {
+    "overloaded_error": 503,
+    "overloaded": 503,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+    "unavailable": 503,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "resource_exhausted": 429,
+    "insufficient_quota": 429,
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 504,
+    "deadline_exceeded": 504,
+}
+
+
+def in_band_status(error: object) -> int:
+    """The HTTP status that an error told under a 200 would have had; 502 where it does not say.
+
+    ``error``: the decoded ``error`` member (or the event of a Responses stream): ``code`` or ``status`` as a number
+    (OpenRouter, Google), or one of the words that vendors use as type, code or status.
+    """
+    source = mapping(error)
+    for name in ("code", "status", "status_code", "http_code"):
+        value = source.get(name)
+        if type(value) is int and 400 <= value <= 599:
+            return 503 if value == 529 else value
+    for name in ("type", "code", "status"):
+        value = source.get(name)
+        if type(value) is str and value.lower() in _STATUS_BY_WORD:
+            return _STATUS_BY_WORD[value.lower()]
+    return 502

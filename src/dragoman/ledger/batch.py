@@ -135,9 +135,7 @@ def load(cursor: Cursor, sql: Sql, commands: Sequence[Command], lease_id: int | 
     accounts = {
         row[0]: Account(*row) for row in _read(cursor, sql, sql.account, sql.accounts, sorted(parties))
     }
-    if (
-        doubtful
-    ):  # whoever was still committing such a hold had locked its accounts: now it stands, or never will
+    if doubtful:  # whoever was committing such a hold had locked its accounts: now it stands, or never will
         holds |= {row[0]: OpenHold(*row) for row in _read(cursor, sql, sql.hold, sql.holds, doubtful)}
     wanted = missing + [c.id for c in commands if type(c) is Credit or type(c) is Refund]
     # Read again what could have changed while we waited for the locks.

@@ -5,9 +5,16 @@ from __future__ import annotations
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from dragoman.store.records import ensure_partitions, purge_changes, purge_details, purge_vendor_ids
+from dragoman.store.records import (
+    ensure_partitions,
+    purge_changes,
+    purge_details,
+    purge_responses,
+    purge_vendor_ids,
+)
 
 DAY_S = 86_400
+RESPONSES = 50  # a kept turn may have megabytes
 BATCH = 2000  # rows that are deleted while the ledger waits
 
 
@@ -16,6 +23,7 @@ class Retention(Struct, frozen=True, kw_only=True):
 
     details: int | None = 30
     vendor_ids: int | None = 90
+    responses: int | None = 30
 
 
 def housekeep(connection: Connection, now: float, keep: Retention) -> bool:
@@ -31,4 +39,7 @@ def housekeep(connection: Connection, now: float, keep: Retention) -> bool:
     if keep.vendor_ids is not None:
         with connection.begin():
             more |= purge_vendor_ids(connection, int(now) - keep.vendor_ids * DAY_S, BATCH) == BATCH
+    if keep.responses is not None:
+        with connection.begin():
+            more |= purge_responses(connection, int(now) - keep.responses * DAY_S, RESPONSES) == RESPONSES
     return more

@@ -19,33 +19,23 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
-from dragoman.ledger import batch, salvage
-from dragoman.ledger.core import Command, Credit, Expire, Hold, LedgerError, Log, Post, Refund, Void
+from dragoman.ledger import salvage
+from dragoman.ledger.core import Expire, Hold, LedgerError, Log, Post, Void
 from dragoman.ledger.housekeeping import Retention, housekeep
 from dragoman.ledger.leases import Lease
-from dragoman.store.engine import ProcessLock, is_sqlite
+from dragoman.ledger.session import COMMANDS, Session, Work, answered, trouble
+from dragoman.store.engine import ProcessLock
 
-Work = Command | Callable[[Connection], Any]
 Delivery = tuple[Any, Any, BaseException | None]  # token (None: nobody waits), result, error
 _PATIENT = (Post, Void, Log)
-_COMMANDS = (Hold, Post, Void, Expire, Credit, Refund, Log)
-_RETRIES = 20
-_SWEEP_LIMIT, _SWEEP_ROUNDS = (
-    500,
-    200,
-)  # holds in one transaction, transactions in one sweep: the rest next time
-_SQLITE_LOST = {5, 6, 8, 10, 13, 14}  # busy, locked, read-only, I/O error, full, cannot open
-_IDLE_LIMIT = (  # unless the operator has set one
-    "SELECT set_config('idle_in_transaction_session_timeout', '60s', false) "
-    "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
-)
+# Holds in one transaction, transactions in one sweep; what is left is for the next one.
+_SWEEP_LIMIT, _SWEEP_ROUNDS = 500, 200
 logger = logging.getLogger(__name__)
 
 
@@ -100,19 +90,17 @@ class Writer:
     ) -> None:
         self.stats = Stats()
         self.down: str = ""  # why the database cannot be written, while it cannot
-        self._engine, self._deliver, self._limits, self._clock = engine, deliver, limits, clock
+        self._deliver, self._limits, self._clock = deliver, limits, clock
         self._lock = lock or ProcessLock.of(engine)
-        self._sql = batch.Sql(is_sqlite(engine))
         self._lease = Lease(engine, ttl_s=limits.lease_ttl_s)
+        self._session = Session(engine, self._lease, clock)
         self._queue: queue.SimpleQueue[tuple[Work | None, Any]] = queue.SimpleQueue()
         self._backlog: list[tuple[Work, Any]] = []
-        self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._next_beat = self._next_keeping = self._retry_at = 0.0
         self._stopping = False
-        self._in_doubt = False  # the transaction may have been committed although it failed
         self._stuck: set[str] = set()  # orphaned holds that cannot be expired
 
     # ------------------------------------------------------------------------------------------------- other threads
@@ -179,10 +167,7 @@ class Writer:
             self._finish()
 
     def _open(self) -> None:
-        self._connection = self._connect()
-        now = self._clock()
-        with self._connection.begin():
-            self._lease.take(self._connection, now)
+        self._session.writing()  # takes the lease
         self._next_beat = time.monotonic() + self._limits.beat_s
         self._sweep()
 
@@ -233,7 +218,7 @@ class Writer:
         for start in range(0, len(items), self._limits.max_batch):
             self._write(items[start : start + self._limits.max_batch])
         stats = self.stats
-        stats.backlog = len(self._backlog)
+        stats.backlog, stats.retries = len(self._backlog), self._session.retries
         stats.cpu_s += time.thread_time() - cpu
 
     def _write(self, items: list[tuple[Work, Any]]) -> None:
@@ -242,10 +227,11 @@ class Writer:
             self._postpone(items, LedgerUnavailable(self.down))
             return
         try:
-            outcomes = self._commit([work for work, _ in items])
+            outcomes = self._session.commit([work for work, _ in items])
         except Exception as error:  # noqa: BLE001 - every kind is handled, and told to whoever waits
             self._failed(items, error)
             return
+        self.down = ""
         stats = self.stats
         stats.batches += 1
         stats.commands += len(items)
@@ -263,11 +249,11 @@ class Writer:
 
     def _failed(self, items: list[tuple[Work, Any]], error: Exception) -> None:
         what, alone = trouble(error), len(items) == 1
-        if what == "poison" and self._in_doubt and not answered(error):
+        if what == "poison" and self._session.in_doubt and not answered(error):
             what = "lost"  # something broke after COMMIT was sent: that is no verdict on what is in the batch
         if what == "lost" or (what == "again" and alone):
             self._lose(error)
-            self._postpone(items, LedgerUnavailable(str(error)), in_doubt=self._in_doubt)
+            self._postpone(items, LedgerUnavailable(str(error)), in_doubt=self._session.in_doubt)
         elif alone:
             self.stats.errors += 1
             self._salvage(*items[0], error)
@@ -280,7 +266,7 @@ class Writer:
         """The database refuses this command: if it is owed, do it with less of its log row, or free its hold at least."""
         for instead in salvage.plainer(work, self._clock()):
             try:
-                (outcome,) = self._commit([instead])
+                (outcome,) = self._session.commit([instead])
             except Exception as again:  # noqa: BLE001 - the next is plainer
                 if trouble(again) != "poison":  # away meanwhile: all over again when it is back
                     self._failed([(work, token)], again)
@@ -300,16 +286,19 @@ class Writer:
         if expire is None:
             return
         try:
-            self._commit([expire])
+            (outcome,) = self._session.commit([expire])
         except Exception as again:  # noqa: BLE001 - later, then; it is idempotent
-            if trouble(again) != "poison":
+            if trouble(again) == "poison":
+                outcome = again
+            else:
                 self._backlog.append((expire, None))
-        logger.error("%s could not be written, its hold was freed: %r", _shown(work), error)
+                outcome = None
+        logger.error("%s could not be written: %r; its hold: %r", _shown(work), error, outcome)
 
     # ----------------------------------------------------------------------------------------------- heartbeat, trouble
 
     def _beat(self) -> None:
-        connection = self._writing()
+        connection = self._session.writing()
         now = self._clock()
         with connection.begin():
             if not self._lease.renew(connection, now):
@@ -317,7 +306,7 @@ class Writer:
         self._sweep()
 
     def _keep_house(self) -> None:
-        if housekeep(self._writing(), self._clock(), self._limits.keep):
+        if housekeep(self._session.writing(), self._clock(), self._limits.keep):
             self._next_keeping = time.monotonic()  # a batch at a time, and what has queued up between them
 
     def _sweep(self) -> None:
@@ -327,7 +316,7 @@ class Writer:
         """
         tried = set(self._stuck)
         for _ in range(_SWEEP_ROUNDS):
-            connection, now = self._writing(), self._clock()
+            connection, now = self._session.writing(), self._clock()
             with connection.begin():
                 found = self._lease.orphans(connection, now, _SWEEP_LIMIT + len(self._stuck))
                 fresh = [Expire(id=i, reason=reason, now=now) for i, reason in found if i not in tried]
@@ -340,7 +329,7 @@ class Writer:
     def _expire(self, commands: list[Expire]) -> None:
         """Together, or one by one: a hold that cannot be expired is left alone from now on (the audit lists why)."""
         try:
-            outcomes = self._commit(commands)
+            outcomes = self._session.commit(commands)
         except Exception as error:
             if trouble(error) != "poison":
                 raise
@@ -363,7 +352,7 @@ class Writer:
             duty()
             self.down = ""  # it has written: without this an idle writer would say so for ever
         except Exception as error:  # noqa: BLE001 - counted; the thread must live on
-            self._rollback()
+            self._session.rollback()
             self.stats.errors += 1
             if trouble(error) == "lost":
                 self._lose(error)
@@ -373,7 +362,7 @@ class Writer:
         self.down = str(error).strip() or type(error).__name__
         self.stats.errors += 1
         self._retry_at = time.monotonic() + self._limits.retry_s
-        self._discard()
+        self._session.discard()
 
     def _postpone(
         self, items: list[tuple[Work, Any]], error: LedgerUnavailable, *, in_doubt: bool = False
@@ -388,7 +377,7 @@ class Writer:
         for work, token in items:
             if (
                 isinstance(work, Hold)
-                or not isinstance(work, _COMMANDS)
+                or not isinstance(work, COMMANDS)
                 or len(self._backlog) >= self._limits.backlog
             ):
                 failed.append((token, None, unsure if in_doubt and not isinstance(work, Hold) else error))
@@ -431,15 +420,13 @@ class Writer:
             self._deliver(left)
 
     def _end_lease(self) -> None:
-        connection = self._writing()
+        connection = self._session.writing()
         with connection.begin():
             self._lease.end(connection)
 
     def _close_connections(self) -> None:
         self._lease.drop()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._session.close()
 
 
 def _shown(work: Work) -> str:

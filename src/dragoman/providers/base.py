@@ -32,6 +32,8 @@ OPERATION_DIALECT: Mapping[str, str] = MappingProxyType(
         "responses_delete": "openai_responses",
         "responses_cancel": "openai_responses",
         "responses_input_items": "openai_responses",
+        "responses_input_tokens": "openai_responses",
+        "responses_compact": "openai_responses",
         "messages": "anthropic",
         "count_tokens": "anthropic",
         "gemini_generate": "gemini",

@@ -32,6 +32,8 @@ _OPENAI: Final[Mapping[str, str]] = MappingProxyType(
         "responses_delete": "/responses/{id}",
         "responses_cancel": "/responses/{id}/cancel",
         "responses_input_items": "/responses/{id}/input_items",
+        "responses_input_tokens": "/responses/input_tokens",
+        "responses_compact": "/responses/compact",
     }
 )
 STORED: Final = (
@@ -78,7 +80,7 @@ _RECORDS: Final = (
         id="openai",
         label="OpenAI",
         base_url="https://api.openai.com",
-        paths=openai("/v1", *ALL_OPENAI),
+        paths=openai("/v1", *ALL_OPENAI, "responses_input_tokens", "responses_compact"),
         quirks=(quirks.MAX_COMPLETION_TOKENS, quirks.NULL_MEMBERS),
     ),
     Provider(

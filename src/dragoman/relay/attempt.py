@@ -14,11 +14,17 @@ from time import perf_counter
 import msgspec
 from msgspec import Struct
 
-from dragoman.core import faults
+from dragoman.core import faults, signatures
 from dragoman.core.faults import Fault
 from dragoman.dialects import DIALECTS
+from dragoman.dialects.vendor_fault import read_fault
 from dragoman.providers.base import prepare
 from dragoman.relay.gateway import Gateway
+from dragoman.relay.identity import neutral_headers, translated_query
+from dragoman.relay.lanes import Beginning, InBandError, begin
+from dragoman.relay.translated import Opening
+from dragoman.relay.translated import begin as begin_translated
+from dragoman.relay.translation import Translation, Upstream
 from dragoman.routing.plan import Attempt, Call, Candidate
 from dragoman.upstream.client import Origin, Response, UpstreamError
 
@@ -26,14 +32,19 @@ ERROR_BODY_BYTES = 1_000_000
 CALLERS_FAULT = frozenset(
     {400, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 424, 451}
 )
+MARK = signatures.MARK.encode()
 OUR_TROUBLE = frozenset({401, 402, 403})
 
 
 class Answer(Struct, frozen=True):
-    """An upstream answer that began well (2xx; a redirect is no answer of an API)."""
+    """An upstream answer that began well: 2xx (a redirect is no answer of an API), and its content has begun.
+
+    ``opening`` holds what was read of it: a translated or a relayed one.
+    """
 
     candidate: Candidate
     response: Response
+    opening: Opening | Beginning
     attempts: tuple[Attempt, ...]
 
 
@@ -47,55 +58,110 @@ class Refusal(Struct, frozen=True):
 
 
 async def attempt_all(
-    gateway: Gateway, call: Call, body: bytes, candidates: Sequence[Candidate]
+    gateway: Gateway,
+    call: Call,
+    body: bytes,
+    candidates: Sequence[Candidate],
+    translation: Translation | None = None,
 ) -> Answer | Refusal:
-    """Try candidates in order, at most ``limits.attempts`` of them."""
+    """Try candidates in order, at most ``limits.attempts`` of them. What cannot be written for a candidate (a strict
+    call's losses, a feature that it lacks) costs no attempt."""
     attempts: list[Attempt] = []
     refusal: Refusal | None = None
-    for candidate in candidates[: gateway.limits.attempts]:
+    unwritten: Fault | None = None
+    for candidate in candidates:
+        if len(attempts) >= gateway.limits.attempts:
+            break
         begun = perf_counter()
-        try:
-            response = await _send(gateway, call, body, candidate)
-        except UpstreamError as error:
-            attempts.append(_attempt(candidate, 0, begun, error.kind))
-            refusal = Refusal(_broken(error), tuple(attempts))
-            continue
-        except Fault as fault:  # credentials that could not be exchanged
-            attempts.append(_attempt(candidate, 0, begun, fault.code))
-            refusal = Refusal(
-                fault if fault.owner == "client" else faults.channel_failed(call.model), tuple(attempts)
-            )
-            if fault.owner == "client":
-                return refusal
-            continue
-        if 200 <= response.status < 300:
-            attempts.append(_attempt(candidate, response.status, begun, "answered", response))
-            return Answer(candidate, response, tuple(attempts))
-        refusal, final = await _refused(gateway, call, candidate, response, attempts, begun)
+        upstream: Upstream | None = None
+        if candidate.operation:
+            assert translation is not None
+            try:
+                upstream = await translation.write(candidate)
+            except Fault as fault:
+                unwritten = unwritten or fault
+                continue
+        outcome = await _attempt_one(gateway, call, body, candidate, translation, upstream, attempts, begun)
+        if isinstance(outcome, Answer):
+            return outcome
+        refusal, final = outcome
         if final:
             return refusal
     if refusal is None:
-        return Refusal(faults.channel_failed(call.model), tuple(attempts))
+        return Refusal(unwritten or faults.channel_failed(call.model), tuple(attempts))
     return Refusal(refusal.fault, tuple(attempts), refusal.body, refusal.headers)
 
 
-async def _send(gateway: Gateway, call: Call, body: bytes, candidate: Candidate) -> Response:
+async def _attempt_one(
+    gateway: Gateway,
+    call: Call,
+    body: bytes,
+    candidate: Candidate,
+    translation: Translation | None,
+    upstream: Upstream | None,
+    attempts: list[Attempt],
+    begun: float,
+) -> Answer | tuple[Refusal, bool]:
+    """One try: the answer once it has begun, or (what to tell the caller if it stays the last word, is it final?)."""
+    response: Response | None = None
+    keep_open = False
+    try:
+        response = await _send(gateway, call, body, candidate, upstream)
+        if not 200 <= response.status < 300:
+            return await _refused(gateway, call, candidate, response, attempts, begun)
+        opening: Opening | Beginning
+        if upstream is None:
+            opening = await begin(gateway, call, response)
+        else:
+            assert translation is not None
+            reply = await translation.reply()
+            opening = await begin_translated(gateway, call, upstream, response, reply, len(body))
+        attempts.append(_attempt(candidate, response.status, begun, "answered", response))
+        keep_open = True
+        return Answer(candidate, response, opening, tuple(attempts))
+    except UpstreamError as error:
+        attempts.append(_attempt(candidate, response.status if response else 0, begun, error.kind, response))
+        return Refusal(_broken(error), tuple(attempts)), False
+    except InBandError as error:
+        attempts.append(_attempt(candidate, 200, begun, f"error {error.status} in the answer", response))
+        return _judged(gateway, call, candidate, error.status, error.body, response, attempts)
+    except Fault as fault:  # credentials that could not be exchanged; an answer that is none
+        status = response.status if response else 0
+        attempts.append(_attempt(candidate, status, begun, fault.code or "fault", response))
+        mine = fault.owner == "client"
+        # what went wrong before there was an answer is about our channel, and nothing for the caller to read
+        told = fault if mine or response is not None else faults.channel_failed(call.model)
+        return Refusal(told, tuple(attempts)), mine
+    finally:
+        if response is not None and not keep_open:
+            response.close()
+
+
+async def _send(
+    gateway: Gateway, call: Call, body: bytes, candidate: Candidate, upstream: Upstream | None
+) -> Response:
     channel = candidate.channel
     raw = channel.credentials[candidate.credential] if channel.credentials else ""
     secret = await gateway.credentials.resolve(channel.endpoint, raw)
+    query, headers = call.query, call.headers
+    if upstream is not None:
+        query, headers = translated_query(candidate.operation), neutral_headers(headers)
+        body = upstream.written.body
+    elif MARK in body:  # reasoning that another vendor signed; this one would refuse it
+        body = DIALECTS[call.dialect].without_seals(body)
     wire = prepare(
         channel.endpoint,
-        call.operation,
+        candidate.operation or call.operation,
         model=channel.upstream_model(call.model),
-        public_model=call.model_asked,
+        public_model=call.model_asked if upstream is None else channel.upstream_model(call.model),
         stream=call.stream,
         resource_id=call.resource_id,
-        query=call.query,
-        headers=call.headers,
+        query=query,
+        headers=headers,
         body=body,
         secret=secret,
         now=gateway.clock(),
-        ask_stream_usage=not call.include_usage,
+        ask_stream_usage=upstream is None and not call.include_usage,
     )
     origin = _origin(wire.origin, channel.proxy)
     return await gateway.client.send(
@@ -126,32 +192,40 @@ async def _refused(
         body = await response.read(ERROR_BODY_BYTES)
     except UpstreamError:
         body = b""
-    finally:
-        response.close()
-    status = response.status
-    attempts.append(_attempt(candidate, status, begun, f"status {status}", response))
-    told = DIALECTS[call.dialect].read_fault(status, body)
+    attempts.append(_attempt(candidate, response.status, begun, f"status {response.status}", response))
+    return _judged(gateway, call, candidate, response.status, body, response, attempts)
+
+
+def _judged(
+    gateway: Gateway,
+    call: Call,
+    candidate: Candidate,
+    status: int,
+    body: bytes,
+    response: Response | None,
+    attempts: list[Attempt],
+) -> tuple[Refusal, bool]:
+    told = read_fault(status, body)
     if status == 401:
         channel = candidate.channel
         gateway.credentials.forget(channel.credentials[candidate.credential] if channel.credentials else "")
     if status in OUR_TROUBLE or told.out_of_credit:
         return Refusal(faults.channel_failed(call.model), tuple(attempts)), False
     owner: faults.Owner = "client" if status in CALLERS_FAULT else "upstream"
+    retry_after = _retry_after(response) if response is not None else None
     fault = Fault(
         status if status in CALLERS_FAULT or status == 429 or status >= 500 else 502,
         told.code or ("rate_limit_exceeded" if status == 429 else "upstream_error"),
         faults.redact(told.message) or f"the upstream answered with status {status}",
-        type=told.type,
+        type=told.type if not candidate.operation else "",
         owner=owner,
-        retry_after_s=_retry_after(response) or (1.0 if status in (429, 503, 529) else None),
+        retry_after_s=retry_after or (1.0 if status in (429, 503, 529) else None),
     )
-    shown = (
-        body
-        if _is_json_object(body)
-        and faults.redact(body.decode("utf-8", "replace")) == body.decode("utf-8", "replace")
-        else b""
-    )
-    return Refusal(fault, tuple(attempts), shown, response.headers), status in CALLERS_FAULT
+    # The vendor's own body is shown where the client speaks its dialect and it gives nothing away.
+    text = body.decode("utf-8", "replace")
+    plain = not candidate.operation and _is_json_object(body) and faults.redact(text) == text
+    headers = response.headers if response is not None and not candidate.operation else ()
+    return Refusal(fault, tuple(attempts), body if plain else b"", headers), status in CALLERS_FAULT
 
 
 def _broken(error: UpstreamError) -> Fault:

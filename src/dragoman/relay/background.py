@@ -15,8 +15,8 @@ from dragoman.dialects import DIALECTS
 from dragoman.dialects.base import Tap
 from dragoman.relay.attempt import Answer, attempt_all
 from dragoman.relay.gateway import Gateway
+from dragoman.relay.lanes import Beginning
 from dragoman.routing.plan import Call, Candidate
-from dragoman.upstream.client import UpstreamError
 
 FIRST_WAIT_S, LONGEST_WAIT_S, GROWTH = 0.5, 15.0, 1.5
 
@@ -42,13 +42,10 @@ async def finished(gateway: Gateway, call: Call, candidate: Candidate, response_
             if answer.fault.status == 404:
                 return None
             continue
+        answer.response.close()
+        assert isinstance(answer.opening, Beginning)
         tap = DIALECTS[call.dialect].tap()
-        try:
-            tap.body(await answer.response.read(gateway.limits.answer_bytes))
-        except UpstreamError:
-            continue
-        finally:
-            answer.response.close()
+        tap.body(answer.opening.data)
         if not tap.pending and (tap.complete or tap.failed):
             return tap
     return None

@@ -9,11 +9,13 @@ hold is resolved in a ``finally``: whatever happens to the client, the upstream 
 from __future__ import annotations
 
 import asyncio
+import re
 from time import perf_counter
 
 from msgspec.structs import replace
 
 from dragoman.core import faults
+from dragoman.core.conversation import path_text
 from dragoman.core.faults import Fault
 from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
 from dragoman.core.usage import estimate
@@ -24,19 +26,25 @@ from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.attempt import Refusal, attempt_all
 from dragoman.relay.background import finished
 from dragoman.relay.bodies import Body
+from dragoman.relay.counting import COUNTS, count
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.lanes import Meter, Send, relay
-from dragoman.relay.replies import send_fault, send_refusal
+from dragoman.relay.replies import send_fault, send_json, send_refusal
 from dragoman.relay.report import observe, record_of
 from dragoman.relay.settle import Settlement, settle
+from dragoman.relay.state import Continued
+from dragoman.relay.translated import Keep, Opening, carry, ending
+from dragoman.relay.translation import Translation, facts_of
 from dragoman.routing import admit, select
 from dragoman.routing.plan import Attempt, Call, Candidate, Outcome, Plan
 from dragoman.store.records import VendorId
 
+LOGGED_LOSSES = 100
 FREE = frozenset(
     {
         "count_tokens",
         "gemini_count",
+        "responses_input_tokens",
         "responses_get",
         "responses_delete",
         "responses_cancel",
@@ -55,17 +63,34 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
     attempts: tuple[Attempt, ...] = ()
     plan: Plan | None = None
     candidate: Candidate | None = None
+    translation: Translation | None = None
+    continued: Continued | None = None
     held, gone = False, False
     fault: Fault | None = None
     overhead_s: float | None = None
     try:
+        if call.operation in STORED and await _kept(gateway, call, send, meter):
+            return
+        if call.operation == "responses" and b"previous_response_id" in body.data:
+            continued = await gateway.state.continued(body.data, call.key.user_id)
+            body.data = continued.body
         owner = await _foreign(gateway, call, body)
-        plan = await make_plan(gateway, call, len(body.data), owner)
+        if call.operation in COUNTS and owner is None:
+            attempts = await count(gateway, call, body.data, meter, send)
+            return
+        plan = await make_plan(gateway, call, body.data, owner)
+        if any(candidate.operation for candidate in plan.candidates):
+            if call.operation == "responses":
+                continued = continued or await gateway.state.continued(body.data, call.key.user_id)
+            parent = continued.parent_id if continued is not None else None
+            translation = Translation(call, body.data, gateway.media, parent or "")
+            if plan.candidates[0].operation:  # no channel speaks the client's dialect
+                await translation.check()
         if call.operation not in FREE:
             await _hold(gateway, call, plan)
             held = True
         overhead_s = perf_counter() - started
-        answer = await attempt_all(gateway, call, body.data, plan.candidates)
+        answer = await attempt_all(gateway, call, body.data, plan.candidates, translation)
         attempts = answer.attempts
         if isinstance(answer, Refusal):
             fault = answer.fault
@@ -75,7 +100,16 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         body.release()
         body.data = b""  # an open stream must not hold its request
         candidate = answer.candidate
-        await relay(gateway, call, candidate, answer.response, meter, send)
+        if isinstance(answer.opening, Opening):
+            assert translation is not None
+            translation.forget()
+            opening = answer.opening
+            losses = [path_text(loss.at, call.dialect) for loss in opening.losses[:LOGGED_LOSSES]]
+            meter.translated(opening.tap, opening.dialect, losses)
+            keep = _keep(gateway, call, continued)
+            await carry(gateway, call, answer.response, opening, meter, send, body_bytes, keep)
+        else:
+            await relay(gateway, call, candidate, answer.response, answer.opening, meter, send)
     except Fault as raised:
         fault = raised
         await _tell(send, call, raised, meter)
@@ -140,24 +174,28 @@ async def _tell(send: Send, call: Call, fault: Fault, meter: Meter) -> None:
     if not meter.head_sent:
         await send_fault(send, call.dialect, fault, call.request_id)
         return
-    tail = DIALECTS[call.dialect].write_stream_fault(
-        fault, call.request_id, meter.tap.point(array=meter.array)
-    )
+    if meter.writer is not None:
+        tail = ending(meter, fault)
+    else:
+        tail = DIALECTS[call.dialect].write_stream_fault(
+            fault, call.request_id, meter.tap.point(array=meter.array)
+        )
     await send({"type": "http.response.body", "body": tail})
 
 
-async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: VendorId | None) -> Plan:
+async def make_plan(gateway: Gateway, call: Call, body: bytes, owner: VendorId | None) -> Plan:
     """Candidates, price and ceiling of a call. Raises Fault; nothing has been sent or held."""
     snapshot = gateway.snapshot
     group = admit.check_group(call.key, snapshot)  # again: it may have gone while the body arrived
     if call.operation in STORED:
         assert owner is not None
         return Plan(_sticky(gateway, call, owner), _FREE_PRICE, 1, 0)
-    channels = select.eligible(
+    ways = select.eligible(
         snapshot,
         group=call.group,
         model=call.model,
         operation=call.operation,
+        stream=call.stream,
         vendor=call.vendor,
         pinned=call.pinned_channel,
     )
@@ -166,21 +204,51 @@ async def make_plan(gateway: Gateway, call: Call, body_bytes: int, owner: Vendor
         price = await gateway.prices.find(call.model, call.started_at)
     if price is None:
         raise faults.price_missing(call.model)
-    candidates = select.order(channels, gateway.random) if owner is None else _sticky(gateway, call, owner)
-    if owner is not None and candidates[0].channel not in channels:
-        raise faults.model_unavailable(call.model)
+    if owner is None:
+        candidates = tuple(_rerouted(call, body, c) for c in select.order(ways, gateway.random))
+    else:
+        candidates = _sticky(gateway, call, owner)
+        if all(way.channel is not candidates[0].channel for way in ways):
+            raise faults.model_unavailable(call.model)
     limits = gateway.limits
     hold = hold_ceiling(
         price,
-        body_bytes=body_bytes,
+        body_bytes=len(body),
         max_output=call.max_output,
         strict=group.strict,
         hold_output_tokens=limits.hold_output_tokens,
         max_output_limit=limits.max_output_tokens,
         multiplier_micros=group.multiplier_micros,
         choices=call.choices,
+        extra_input_tokens=referenced_tokens(body, limits.max_context_tokens) if group.strict else 0,
     )
     return Plan(candidates, price, group.multiplier_micros, min(hold, MOST_NANOS))
+
+
+def _rerouted(call: Call, body: bytes, candidate: Candidate) -> Candidate:
+    """A chat call with tools for a model that refuses them on chat/completions goes to the same channel's responses."""
+    if call.operation != "chat" or candidate.operation or "responses" not in candidate.channel.operations:
+        return candidate
+    if not facts_of(candidate, "openai_chat", call.model).tools_need_responses or b'"tools"' not in body:
+        return candidate
+    return replace(candidate, operation="responses")
+
+
+# What a body only refers to costs tokens that its bytes do not show: a whole context at the vendor, or media.
+_CONTEXT_NAMES = re.compile(
+    rb'"(?:previous_response_id|conversation|cachedContent|cached_content|container|file_id|fileId|file_uri|fileUri)"\s*:\s*["{]'
+)
+_MEDIA_NAMES = re.compile(
+    rb'"(?:image_url|input_image|image|inlineData|inline_data|fileData|file_data|input_file|document|input_audio|video_url)"'
+)
+MEDIA_TOKENS = 50_000  # no vendor counts one image or page of a document higher
+
+
+def referenced_tokens(body: bytes, most: int) -> int:
+    """Input tokens that a strict hold adds for what the body refers to (decisions 18), at most one whole context."""
+    if _CONTEXT_NAMES.search(body):
+        return most
+    return min(most, MEDIA_TOKENS * len(_MEDIA_NAMES.findall(body)))
 
 
 def _sticky(gateway: Gateway, call: Call, owner: VendorId) -> tuple[Candidate, ...]:
@@ -193,6 +261,27 @@ def _sticky(gateway: Gateway, call: Call, owner: VendorId) -> tuple[Candidate, .
     ):
         raise faults.model_unavailable(call.model or "of this response")
     return (Candidate(channel, owner.credential),)
+
+
+async def _kept(gateway: Gateway, call: Call, send: Send, meter: Meter) -> bool:
+    """Answer for a response that the gateway itself keeps; False if it keeps none of this id for this user."""
+    value = await gateway.state.answer(call.operation, call.resource_id, call.key.user_id, call.query)
+    if value is None:
+        return False
+    meter.delivered, meter.status, meter.head_sent = True, 200, True
+    await send_json(send, 200, value, call.request_id)
+    return True
+
+
+def _keep(gateway: Gateway, call: Call, continued: Continued | None) -> Keep | None:
+    if continued is None or not continued.store:
+        return None
+    kept = replace(continued, body=b"")
+
+    async def keep(told: bytes) -> None:
+        await gateway.state.keep(kept, call.key.user_id, told)
+
+    return keep
 
 
 async def _foreign(gateway: Gateway, call: Call, body: Body) -> VendorId | None:
@@ -248,6 +337,9 @@ def _outcome(meter: Meter, fault: Fault | None, gone: bool, attempts: tuple[Atte
         first_byte_ms=meter.first_byte_ms,
         attempts=attempts,
         error=meter.error or (fault.message if fault is not None else ""),
+        translated_to=meter.translated_to,
+        losses=meter.losses,
+        broken=meter.broken,
     )
 
 

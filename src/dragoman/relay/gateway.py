@@ -13,6 +13,9 @@ from dragoman.core.money import Price
 from dragoman.ledger.book import Book
 from dragoman.observe import Journal, Metrics
 from dragoman.relay.bodies import BodyBudget
+from dragoman.relay.fetch import MediaLoader
+from dragoman.relay.slots import CountSlots
+from dragoman.relay.state import ResponseState
 from dragoman.routing.keytable import KeyRecord
 from dragoman.routing.snapshot import Snapshot
 from dragoman.store.records import VendorId
@@ -31,6 +34,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     hold_output_tokens: int
     max_output_tokens: int
+    max_context_tokens: int
+    counts_at_once: int
+    count_vendor_s: float
     background_s: float
     strict_paths: bool
     api_only_hosts: frozenset[str]
@@ -73,6 +79,8 @@ class Gateway:
         credentials: Credentials,
         keys: KeyFinder,
         owners: Owners,
+        media: MediaLoader,
+        state: ResponseState,
         prices: PriceFinder,
         journal: Journal,
         metrics: Metrics,
@@ -89,6 +97,8 @@ class Gateway:
         self.credentials = credentials
         self.keys = keys
         self.owners = owners
+        self.media = media
+        self.state = state
         self.prices = prices
         self.journal = journal
         self.metrics = metrics
@@ -97,6 +107,7 @@ class Gateway:
         self.random = random
         self.new_id = new_id
         self.ready = ready
+        self.count_slots = CountSlots(limits.counts_at_once, limits.count_vendor_s)
         self.later: set[asyncio.Task[None]] = set()  # work that outlives its request
 
     def afterwards(self, work: Coroutine[Any, Any, None]) -> None:

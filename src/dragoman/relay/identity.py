@@ -88,6 +88,29 @@ def forwardable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     ]  # fmt: skip
 
 
+# What a client's SDK says in its own dialect; a vendor that speaks another one may refuse it or take it wrongly.
+_DIALECT_PREFIXES = (
+    b"anthropic-",
+    b"openai-",
+    b"x-goog-",
+    b"x-stainless-",
+    b"x-codex-",
+    b"x-claude-",
+    b"x-gemini-",
+)
+_DIALECT_HEADERS = frozenset({b"accept", b"content-type", b"x-app", b"user-agent"})
+
+
+def neutral_headers(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The client's headers that mean the same in every dialect."""
+    return [h for h in headers if not h[0].startswith(_DIALECT_PREFIXES) and h[0] not in _DIALECT_HEADERS]
+
+
+def translated_query(operation: str) -> str:
+    """The query of a translated request; the client's own belongs to its dialect."""
+    return "alt=sse" if operation == "gemini_stream" else ""
+
+
 def returnable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The vendor's headers that come back; its request id returns under a name that is not ours."""
     out: list[tuple[bytes, bytes]] = []

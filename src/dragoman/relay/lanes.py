@@ -12,12 +12,14 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from dragoman.core.envelope import edit_path
+from dragoman.core.envelope import BAD_JSON, edit_path
 from dragoman.core.faults import Fault, upstream_garbage
 from dragoman.core.framing import EventStreamDecoder, JsonArraySplitter, SseSplitter, sse_parts
 from dragoman.dialects import DIALECTS
-from dragoman.dialects.base import Tap
+from dragoman.dialects.base import StreamWriter, Tap
+from dragoman.dialects.vendor_fault import in_band_status
 from dragoman.providers.shapes import bedrock_frames
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.identity import returnable
@@ -28,7 +30,8 @@ from dragoman.upstream.client import Response, UpstreamError
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-STREAMS = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+AWS_STREAM = b"application/vnd.amazon.eventstream"
+STREAMS = (b"text/event-stream", AWS_STREAM)
 
 _check_json = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _MODEL_PATHS = {
@@ -51,6 +54,14 @@ class Meter:
         self.delivered = False
         self.first_byte_ms = 0
         self.error = ""
+        self.writer: StreamWriter | None = None  # translate lane: what ends the client's stream
+        self.translated_to = ""
+        self.losses: tuple[str, ...] = ()
+        self.broken = 0  # frames of the upstream that could not be read and were left out
+
+    def translated(self, tap: Tap, dialect: str, losses: Sequence[str]) -> None:
+        """The answer is translated: the tap listens to the upstream's dialect."""
+        self.tap, self.translated_to, self.losses = tap, dialect, tuple(losses)
 
     def first_byte(self) -> None:
         """Called when the first byte of the answer goes to the client."""
@@ -71,35 +82,132 @@ def answer_headers(call: Call, response: Response) -> Headers:
     ]
 
 
+def content_kind(response: Response) -> bytes:
+    """The answer's media type, lower case, without parameters."""
+    return _header(response.headers, b"content-type").partition(b";")[0].strip().lower()
+
+
+def streams(response: Response, *, array: bool) -> bool:
+    """Does this answer stream? ``array``: JSON would be a growing array too (Gemini)."""
+    kind = content_kind(response)
+    return kind in STREAMS or (array and kind == b"application/json")
+
+
+class InBandError(Exception):
+    """A 200 whose content is an error: the vendor's own words as they came."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
+
+
+class Beginning(Struct, frozen=True):
+    """A relayed answer that has begun: its whole body, or the first bytes of its stream."""
+
+    data: bytes
+    stream: bool
+
+
+async def begin(gateway: Gateway, call: Call, response: Response) -> Beginning:
+    """Wait for a whole body, or for the first bytes of a stream; nothing has reached the client yet.
+
+    InBandError: it is an error under a 200. UpstreamError, Fault (owner upstream): it is no answer.
+    """
+    if streams(response, array=call.operation == "gemini_stream"):
+        data = await response.chunk()
+        if data is None:
+            raise upstream_garbage()
+        _check_first(data)
+        return Beginning(data, True)
+    data = await response.read(gateway.limits.answer_bytes)
+    if data or response.status != 204:
+        try:
+            seen = _HEAD.decode(data)
+        except msgspec.ValidationError:
+            seen = _Head()
+            _check_object(data)
+        except BAD_JSON:
+            raise upstream_garbage() from None
+        if seen.error and not seen.answers:
+            raise InBandError(in_band_status(seen.error), data)
+    return Beginning(data, False)
+
+
+class _Head(Struct):
+    """The members that tell an error from an answer."""
+
+    error: dict[str, Any] | str | None = None
+    type: str | None = None
+    id: msgspec.Raw | None = None
+    object: msgspec.Raw | None = None
+    choices: msgspec.Raw | None = None
+    output: msgspec.Raw | None = None
+    content: msgspec.Raw | None = None
+    candidates: msgspec.Raw | None = None
+    response: msgspec.Raw | None = None
+
+    @property
+    def answers(self) -> bool:
+        """It says something, or is a stored answer that failed."""
+        return any(
+            m is not None for m in (self.choices, self.output, self.content, self.candidates, self.response)
+        )
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+def _check_object(data: bytes) -> None:
+    try:
+        _check_json(data)
+    except BAD_JSON:
+        raise upstream_garbage() from None
+
+
+def _check_first(data: bytes) -> None:
+    """InBandError if the first whole frame of a stream is an error already."""
+    if b"error" not in data[:2000]:
+        return
+    frames = [payload for frame in SseSplitter().feed(data) if (payload := sse_parts(frame)[1])]
+    try:
+        seen = _HEAD.decode(frames[0]) if frames else _Head()
+    except BAD_JSON:
+        return
+    if (seen.error or seen.type == "error") and not seen.answers:
+        raise InBandError(in_band_status(seen.error or msgspec.json.decode(frames[0])), frames[0])
+
+
 async def relay(
-    gateway: Gateway, call: Call, candidate: Candidate, response: Response, meter: Meter, send: Send
+    gateway: Gateway,
+    call: Call,
+    candidate: Candidate,
+    response: Response,
+    beginning: Beginning,
+    meter: Meter,
+    send: Send,
 ) -> None:
-    """Carry the answer to the client. Raises Fault before the first byte; afterwards a failure is told in the stream.
+    """Carry the answer to the client; a failure is told in the stream.
 
     Sets ``meter.error`` when the upstream broke off. Always leaves ``response`` closed.
     """
     try:
-        kind = _header(response.headers, b"content-type").partition(b";")[0].strip().lower()
-        if kind in STREAMS or (call.operation == "gemini_stream" and kind == b"application/json"):
-            await _stream(gateway, call, candidate, response, meter, send, kind)
+        if beginning.stream:
+            await _stream(gateway, call, candidate, response, beginning.data, meter, send)
         else:
-            await _whole(gateway, call, candidate, response, meter, send)
+            await _whole(gateway, call, candidate, response, beginning.data, meter, send)
     finally:
         response.close()
 
 
 async def _whole(
-    gateway: Gateway, call: Call, candidate: Candidate, response: Response, meter: Meter, send: Send
+    gateway: Gateway,
+    call: Call,
+    candidate: Candidate,
+    response: Response,
+    data: bytes,
+    meter: Meter,
+    send: Send,
 ) -> None:
-    try:
-        data = await response.read(gateway.limits.answer_bytes)
-    except UpstreamError as error:
-        raise upstream_garbage() from error
-    if data or response.status != 204:
-        try:
-            _check_json(data)
-        except msgspec.DecodeError:
-            raise upstream_garbage() from None
     tap = meter.tap
     tap.body(data)
     if call.operation == "responses_delete":
@@ -122,14 +230,15 @@ async def _stream(
     call: Call,
     candidate: Candidate,
     response: Response,
+    first: bytes,
     meter: Meter,
     send: Send,
-    kind: bytes,
 ) -> None:
+    kind = content_kind(response)
     array = meter.array = kind == b"application/json"
     frames = _Frames(call, candidate, meter.tap, kind)
     headers = answer_headers(call, response)
-    if kind == b"application/vnd.amazon.eventstream":
+    if kind == AWS_STREAM:
         headers = [h for h in headers if h[0] != b"content-type"] + [
             (b"content-type", b"text/event-stream; charset=utf-8")
         ]
@@ -139,8 +248,9 @@ async def _stream(
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     gateway.metrics.open_streams.inc()
     owned = 0
+    chunk: bytes | None = first
     try:
-        while (chunk := await response.chunk()) is not None:
+        while chunk is not None:
             out = frames.feed(chunk)
             if len(meter.tap.ids) != owned:
                 await _own(gateway, call, candidate, meter.tap.ids[owned:])
@@ -149,6 +259,7 @@ async def _stream(
                 meter.delivered = True
                 meter.first_byte()
                 await send({"type": "http.response.body", "body": out, "more_body": True})
+            chunk = await response.chunk()
         at = meter.tap.point(array=array)
         tail = frames.finish()
         cut = not meter.tap.complete and not meter.tap.failed
@@ -183,7 +294,7 @@ class _Frames:
         # the frame is there because we asked for it, unless the vendor sends it unasked
         self._drop_usage = not call.include_usage and candidate.channel.endpoint.provider.stream_usage
         self._array = kind == b"application/json"
-        self._events = EventStreamDecoder() if kind == b"application/vnd.amazon.eventstream" else None
+        self._events = EventStreamDecoder() if kind == AWS_STREAM else None
         self.unclosed = False  # a JSON array was opened and its end has not come
         self._splitter = JsonArraySplitter() if self._array else SseSplitter()
 

@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from dragoman.core import faults
-from dragoman.providers.models import display_name, owned_by, supported_endpoint_types
+from dragoman.core.faults import Fault
+from dragoman.providers.models import describe, display_name, owned_by, supported_endpoint_types
+from dragoman.routing import select
 from dragoman.routing.keytable import KeyRecord
 from dragoman.routing.snapshot import Snapshot
 
@@ -62,21 +64,35 @@ def entry(snapshot: Snapshot, group: str, model: str) -> dict[str, Any]:
     operations = snapshot.operations(group, model)
     listed = [t for t in supported_endpoint_types(model) if ENDPOINT_TYPES.get(t, "") in operations]
     types = listed or [t for t, op in ENDPOINT_TYPES.items() if op in operations]
+    translated = [t for t, op in ENDPOINT_TYPES.items() if t not in types and _reached(snapshot, group, model, op)]
     return {
         "id": model,
         "object": "model",
         "created": CREATED,
         "owned_by": owned_by(model),
         "supported_endpoint_types": types,
+        "translated_endpoint_types": translated,
         "type": "model",
         "display_name": display_name(model),
         "created_at": datetime.fromtimestamp(CREATED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 
+def _reached(snapshot: Snapshot, group: str, model: str, operation: str) -> bool:
+    """Is there a way, by translation too? A chat model only: others have surfaces of their own."""
+    if describe(model).kind != "chat":
+        return operation in snapshot.operations(group, model)
+    try:
+        return bool(select.eligible(snapshot, group=group, model=model, operation=operation))
+    except Fault:
+        return False
+
+
 def gemini_entry(snapshot: Snapshot, group: str, model: str) -> dict[str, Any]:
     """One model as Google lists it."""
-    operations = snapshot.operations(group, model)
+    operations = set(snapshot.operations(group, model))
+    if _reached(snapshot, group, model, "gemini_generate"):
+        operations |= {"gemini_generate", "gemini_stream", "gemini_count"}
     return {
         "name": f"models/{model}",
         "baseModelId": model,

@@ -10,7 +10,9 @@ from typing import Any, Protocol, TypeVar
 from dragoman.store.records import VendorId
 
 BATCH = 200  # ids in one write: an answer may list thousands, and the writer is the ledger's
-KEPT_S = 86_400.0  # what was read or written longer ago is asked again: the register forgets after some months
+KEPT_S = (
+    86_400.0  # what was read or written longer ago is asked again: the register forgets after some months
+)
 
 Pair = tuple[str, str]
 T = TypeVar("T")

@@ -42,6 +42,8 @@ _POST_ROUTES: Final[dict[str, Route]] = {
     "/v1/embeddings": Route("embeddings"),
     "/v1/moderations": Route("moderations"),
     "/v1/responses": Route("responses"),
+    "/v1/responses/input_tokens": Route("responses_input_tokens"),
+    "/v1/responses/compact": Route("responses_compact"),
     "/v1/messages": Route("messages", family="anthropic"),
     "/v1/messages/count_tokens": Route("count_tokens", family="anthropic"),
 }

@@ -26,6 +26,12 @@ def record_of(call: Call, outcome: Outcome, settlement: Settlement | None, laten
     if charge is not None:
         detail["lines"] = charge.lines
         detail["multiplier_micros"] = charge.multiplier_micros
+    if outcome.translated_to:
+        detail["translated_to"] = outcome.translated_to
+    if outcome.losses:
+        detail["losses"] = outcome.losses
+    if outcome.broken:
+        detail["broken_frames"] = outcome.broken
     if outcome.error:
         detail["error"] = faults.redact(outcome.error)[:500]
     if call.original_path != call.path:

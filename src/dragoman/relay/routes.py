@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -232,6 +233,8 @@ class Application:
             vendor=vendor,
             pinned_channel=pin,
             include_usage=include_usage,
+            array=operation == "gemini_stream" and "alt=sse" not in unquote(query),
+            strict=key.strict or headers.get(b"x-dragoman-strict", b"").strip().lower() == b"true",
             background=operation == "responses" and wanted.background not in (None, False),
         )
 
@@ -365,6 +368,8 @@ def _max_output(wanted: _Wanted, operation: str) -> int | None:
         values = [wanted.max_completion_tokens, wanted.max_tokens]
     elif operation == "responses":
         values = [wanted.max_output_tokens]
+    elif operation == "responses_compact":
+        values = []
     elif operation in STREAMABLE:
         values = [wanted.max_tokens]
     else:

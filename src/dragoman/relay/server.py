@@ -22,6 +22,7 @@ import ssl
 import threading
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import uvicorn
@@ -172,7 +173,7 @@ def build_server(
     """A server for the ASGI application ``app``, bound and not yet accepting.
 
     ``fd`` is an inherited listening socket and replaces ``host`` and ``port``. ``tls_cert`` and ``tls_key`` are PEM
-    files (the certificate with its chain). Raises OSError (port taken, file missing) and ssl.SSLError (bad files).
+    files (the certificate with its chain). Raises OSError: port taken, or the setting, the file and what is wrong with it.
     """
     limits = limits or ServerLimits()
     tls = _tls_context(tls_cert, tls_key) if tls_cert and tls_key else None
@@ -219,9 +220,28 @@ def raise_open_file_limit() -> int:
 
 
 def _tls_context(cert: str, key: str) -> ssl.SSLContext:
+    """OpenSSL's own errors name no file, so what can be told apart is looked at first."""
+    for setting, file, mark in (
+        ("tls_cert", cert, b"CERTIFICATE-----"),
+        ("tls_key", key, b"PRIVATE KEY-----"),
+    ):
+        try:
+            content = Path(file).read_bytes()
+        except OSError as error:
+            raise OSError(f"server.{setting}: {file}: {error.strerror}") from error
+        if mark not in content:
+            kind = "certificate" if setting == "tls_cert" else "private key"
+            raise OSError(f"server.{setting}: {file}: not a {kind} in PEM format")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
+    try:
+        # An encrypted key would make OpenSSL ask for its password on the terminal, and wait.
+        context.load_cert_chain(cert, key, password=lambda: "")
+    except ssl.SSLError as error:
+        why = error.reason or str(error)
+        if why == "KEY_VALUES_MISMATCH":
+            why = "they do not belong together"
+        raise OSError(f"server.tls_cert: {cert}, server.tls_key: {key}: {why}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

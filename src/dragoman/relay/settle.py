@@ -16,7 +16,9 @@ from dragoman.core.money import Charge, Price, charge
 from dragoman.core.usage import Usage, estimate, estimate_output_tokens
 from dragoman.routing.plan import Outcome
 
-GENERATES = frozenset({"chat", "completions", "responses", "messages", "gemini_generate", "gemini_stream"})
+GENERATES = frozenset(
+    {"chat", "completions", "responses", "responses_compact", "messages", "gemini_generate", "gemini_stream"}
+)
 
 
 class Settlement(Struct, frozen=True):

@@ -26,6 +26,7 @@ class KeyRecord(Struct, frozen=True, kw_only=True):
     allow_ips: tuple[str, ...]
     wallet_id: int
     key_account_id: int | None
+    strict: bool = False
 
 
 class KeyTable:

@@ -38,13 +38,19 @@ class Call(Struct, frozen=True, kw_only=True):
     pinned_channel: int | None = None
     include_usage: bool = False
     background: bool = False
+    array: bool = False
+    """Gemini: the client reads one growing JSON array (no ``alt=sse``)."""
+    strict: bool = False
+    """What a translation cannot carry is a 400, not a header."""
 
 
 class Candidate(Struct, frozen=True):
-    """One channel and one of its credentials (an index into the channel's list)."""
+    """One channel, one of its credentials (an index into the channel's list), and the operation to use there: "" for the
+    call's own (relay lane), another one where the call is translated."""
 
     channel: Channel
     credential: int
+    operation: str = ""
 
 
 class Plan(Struct, frozen=True):
@@ -85,3 +91,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     first_byte_ms: int = 0
     attempts: tuple[Attempt, ...] = ()
     error: str = ""
+    translated_to: str = ""
+    """The upstream's dialect where it is not the client's."""
+    losses: tuple[str, ...] = ()
+    """What the translation could not carry, as paths into the client's request."""
+    broken: int = 0
+    """Frames of the upstream's stream that could not be read and were left out."""

@@ -1,13 +1,18 @@
-"""The order in which channels are tried: priority tiers, weighted at random inside a tier.
+"""The order in which channels are tried: those that speak the client's dialect first, then those that a translation
+reaches; inside each of the two by priority, weighted at random inside a priority.
 
 Deterministic given the snapshot, the call and the random numbers that come in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from dragoman.core import faults
+from dragoman.core.faults import Fault
+from dragoman.providers.models import owned_by
 from dragoman.routing.plan import Candidate
 from dragoman.routing.snapshot import Channel, Snapshot
 
@@ -21,30 +26,88 @@ ENDPOINT_HINTS = {
     "gemini_embed": "POST /v1beta/models/{model}:embedContent",
     "moderations": "POST /v1/moderations",
 }
+TRANSLATED: Final = frozenset(
+    {"chat", "completions", "responses", "messages", "gemini_generate", "gemini_stream"}
+)
+"""Operations of clients that a channel of another dialect can serve."""
+# The operations that a translation may go to, in the order of preference where a channel has several; the model's own
+# vendor's dialect goes first.
+_UPSTREAM: Final = ("chat", "responses", "messages", "gemini_generate")
+_AT_HOME: Final[Mapping[str, str]] = MappingProxyType({"anthropic": "messages", "google": "gemini_generate"})
+
+
+class Way(NamedTuple):
+    """A channel and the operation to use there; "" is the call's own."""
+
+    channel: Channel
+    operation: str = ""
 
 
 def eligible(
-    snapshot: Snapshot, *, group: str, model: str, operation: str, vendor: str = "", pinned: int | None = None
-) -> list[Channel]:
-    """Channels that can serve the call. Raises the Fault that says why there is none.
+    snapshot: Snapshot,
+    *,
+    group: str,
+    model: str,
+    operation: str,
+    stream: bool = False,
+    vendor: str = "",
+    pinned: int | None = None,
+) -> tuple[Way, ...]:
+    """Ways to serve the call, native ones first. Raises the Fault that says why there is none.
 
     404 ``model_not_found`` for an id nobody has heard of, 503 ``model_not_found`` when it is known but has no live
-    channel in this group, 404 when its channels speak other surfaces (the message names them).
+    channel in this group, 404 when its channels speak other surfaces and translation is off or cannot help (the
+    message names them).
     """
-    listed = snapshot.candidates(group, model)
+    question = (group, model, operation, stream)
+    ways = snapshot.ways.get(question)
+    if ways is None:
+        ways = snapshot.remember_ways(question, _ways(snapshot, *question))
     if pinned is not None:
-        listed = tuple(c for c in listed if c.id == pinned)
+        ways = tuple(way for way in ways if way.channel.id == pinned)
     if vendor:
-        listed = tuple(c for c in listed if c.endpoint.provider.vendor == vendor)
-    if not listed:
-        raise unknown_model(snapshot, model)
-    able = [c for c in listed if operation in c.operations]
-    if not able:
-        raise wrong_surface(snapshot, group, model)
-    return able
+        ways = tuple(way for way in ways if way.channel.endpoint.provider.vendor == vendor)
+    if not ways:
+        listed = [
+            c
+            for c in snapshot.candidates(group, model)
+            if pinned in (None, c.id) and vendor in ("", c.endpoint.provider.vendor)
+        ]
+        raise wrong_surface(snapshot, group, model, operation) if listed else unknown_model(snapshot, model)
+    return ways
 
 
-def unknown_model(snapshot: Snapshot, model: str) -> faults.Fault:
+def _ways(snapshot: Snapshot, group: str, model: str, operation: str, stream: bool) -> tuple[Way, ...]:
+    listed = snapshot.candidates(group, model)
+    ways = [Way(c) for c in listed if operation in c.operations and _at_home(c, model, operation)]
+    found = snapshot.groups.get(group)
+    if operation in TRANSLATED and (found is None or found.translate):
+        taken = {way.channel.id for way in ways}
+        ways += [
+            Way(channel, upstream)
+            for channel in listed
+            if channel.translate and channel.id not in taken
+            if (upstream := upstream_operation(channel, model, stream))
+        ]
+    return tuple(ways)
+
+
+def upstream_operation(channel: Channel, model: str, stream: bool) -> str:
+    """The operation that a translated call uses on this channel; "" if it has none."""
+    order = (_AT_HOME.get(owned_by(model), ""), *_UPSTREAM)
+    found = next((op for op in order if op in channel.operations), "")
+    return "gemini_stream" if stream and found == "gemini_generate" else found
+
+
+def _at_home(channel: Channel, model: str, operation: str) -> bool:
+    """Clouds that serve several vendors' models (Vertex) have each model in its vendor's own dialect only."""
+    if operation not in TRANSLATED or not channel.operations >= {"messages", "gemini_generate"}:
+        return True
+    home = _AT_HOME.get(owned_by(model), "")
+    return not home or operation.replace("_stream", "_generate") == home
+
+
+def unknown_model(snapshot: Snapshot, model: str) -> Fault:
     """The Fault for a model without a channel: never heard of, or known and unavailable."""
     if snapshot.knows(model):
         return faults.model_unavailable(model)
@@ -56,35 +119,38 @@ def unknown_model(snapshot: Snapshot, model: str) -> faults.Fault:
     return faults.model_not_found(model, hint)
 
 
-def wrong_surface(snapshot: Snapshot, group: str, model: str) -> faults.Fault:
+def wrong_surface(snapshot: Snapshot, group: str, model: str, operation: str = "") -> Fault:
     """404 for a model that is there but is not served on the surface that was called."""
     operations = snapshot.operations(group, model)
     ways = [hint for op, hint in ENDPOINT_HINTS.items() if op in operations]
+    off = operation in TRANSLATED and any(op in operations for op in _UPSTREAM)
+    why = " (translation is switched off for it)" if off else ""
     return faults.not_found(
-        f"Model {model} is not served on this endpoint; use {' or '.join(ways) or 'another model'}"
+        f"Model {model} is not served on this endpoint{why}; use {' or '.join(ways) or 'another model'}"
     )
 
 
-def order(channels: Sequence[Channel], random: Callable[[], float]) -> tuple[Candidate, ...]:
-    """Highest priority first; inside one priority a weighted draw without replacement; one credential per channel.
+def order(ways: Sequence[Way], random: Callable[[], float]) -> tuple[Candidate, ...]:
+    """Native ways before translated ones; the highest priority first; inside one priority a weighted draw without
+    replacement; one credential per channel.
 
     ``random`` gives floats in [0, 1). A weight below 1 counts as 1: no channel starves for ever.
     """
-    if len(channels) == 1:
-        return (_candidate(channels[0], random),)
+    if len(ways) == 1:
+        return (_candidate(ways[0], random),)
     out: list[Candidate] = []
-    tiers: dict[int, list[Channel]] = {}
-    for channel in channels:
-        tiers.setdefault(channel.priority, []).append(channel)
-    for priority in sorted(tiers, reverse=True):
-        tier = tiers[priority]
+    tiers: dict[tuple[bool, int], list[Way]] = {}
+    for way in ways:
+        tiers.setdefault((not way.operation, way.channel.priority), []).append(way)
+    for rank in sorted(tiers, reverse=True):
+        tier = tiers[rank]
         while tier:
             out.append(_candidate(tier.pop(_draw(tier, random())), random))
     return tuple(out)
 
 
-def _draw(tier: Sequence[Channel], at: float) -> int:
-    weights = [max(1, c.weight) for c in tier]
+def _draw(tier: Sequence[Way], at: float) -> int:
+    weights = [max(1, way.channel.weight) for way in tier]
     point = at * sum(weights)
     for index, weight in enumerate(weights):
         point -= weight
@@ -93,6 +159,6 @@ def _draw(tier: Sequence[Channel], at: float) -> int:
     return len(weights) - 1
 
 
-def _candidate(channel: Channel, random: Callable[[], float]) -> Candidate:
-    many = len(channel.credentials)
-    return Candidate(channel, int(random() * many) if many > 1 else 0)
+def _candidate(way: Way, random: Callable[[], float]) -> Candidate:
+    many = len(way.channel.credentials)
+    return Candidate(way.channel, int(random() * many) if many > 1 else 0, way.operation)

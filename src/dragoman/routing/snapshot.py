@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from dragoman.core.money import Price
 from dragoman.providers.base import Endpoint
+
+W = TypeVar("W")
+NO_FACTS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -41,6 +46,9 @@ class Channel(Struct, frozen=True, kw_only=True):
     priority: int = 0
     weight: int = 1
     proxy: str = ""
+    translate: bool = True
+    facts: Mapping[str, object] = NO_FACTS
+    """The operator's own facts about the models of this channel; they win over the shipped table."""
 
     def serves(self, model: str) -> bool:
         """Does this channel list ``model``, by exact name or by wildcard?"""
@@ -57,7 +65,7 @@ def is_wildcard(pattern: str) -> bool:
 
 
 class Snapshot:
-    """Everything that routing reads. Immutable but for two memo tables that only remember what was computed from it."""
+    """Everything that routing reads. Immutable but for memo tables that only remember what was computed from it."""
 
     def __init__(
         self,
@@ -86,6 +94,8 @@ class Snapshot:
         self._memo_limit = memo_limit
         self._candidates: dict[tuple[str, str], tuple[Channel, ...]] = {}
         self._price_memo: dict[str, Price | None] = {}
+        self.ways: dict[tuple[str, str, str, bool], tuple[Any, ...]] = {}
+        """What ``select`` found for (group, model, operation, stream)."""
 
     def candidates(self, group: str, model: str) -> tuple[Channel, ...]:
         """All channels of ``group`` that list ``model``, whatever operation they serve, in id order."""
@@ -97,6 +107,13 @@ class Snapshot:
                 memo.clear()
             memo[(group, model)] = found
         return found
+
+    def remember_ways(self, question: tuple[str, str, str, bool], ways: tuple[W, ...]) -> tuple[W, ...]:
+        """Keep an answer of ``select`` in ``ways``, which stays bounded."""
+        if len(self.ways) >= self._memo_limit:
+            self.ways.clear()
+        self.ways[question] = ways
+        return ways
 
     def price(self, model: str) -> Price | None:
         """The price of ``model``: an exact row, a wildcard row, the shipped default, or None."""

@@ -41,6 +41,7 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     allow_ips: tuple[str, ...]
     wallet_id: int
     key_account_id: int
+    strict: bool = False
 
 
 def create_account(connection: Connection, kind: int, now: float, limit_nanos: int | None = None) -> int:
@@ -123,12 +124,14 @@ def create_key(
     models: Sequence[str] | None = None,
     allow_ips: Sequence[str] = (),
     group: str | None = None,
+    strict: bool = False,
     reveal: bool = True,
     source: str = CONSOLE,
 ) -> tuple[int, str]:
     """A key for ``user_id``: the given one or a new one. Returns (key id, the key itself).
 
-    ``reveal``: keep it encrypted, so that it can be shown again. ``models`` None = all. Raises Conflict when it exists.
+    ``strict``: losses in translation are refused. ``reveal``: keep it encrypted, so that it can be shown again.
+    ``models`` None = all. Raises Conflict when it exists.
     """
     secret = key if key is not None else generate_key()
     account_id = create_account(connection, KEY, now, limit_nanos)
@@ -146,6 +149,7 @@ def create_key(
                 models=None if models is None else json.dumps(list(models)),
                 models_enabled=models is not None,
                 allow_ips="\n".join(allow_ips),
+                strict=strict,
                 account_id=account_id,
                 source=source,
                 created_at=int(now),
@@ -176,6 +180,7 @@ _COLD = (
         keys.c.models,
         keys.c.models_enabled,
         keys.c.allow_ips,
+        keys.c.strict,
         keys.c.account_id,
     )
     .join(users, users.c.id == keys.c.user_id)
@@ -210,6 +215,7 @@ def _key_row(row: Any) -> KeyRow:
         allow_ips=tuple(row.allow_ips.split()),
         wallet_id=row.wallet_id,
         key_account_id=row.account_id,
+        strict=row.strict,
     )
 
 

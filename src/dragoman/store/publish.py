@@ -61,6 +61,8 @@ class ChannelRow(Struct, frozen=True, kw_only=True):
     cost_multiplier: str
     status: int
     options: dict[str, str]
+    translate: bool = True
+    facts: dict[str, Any] = {}
 
 
 class PriceRow(Struct, frozen=True, kw_only=True):
@@ -96,6 +98,13 @@ class Change(Struct, frozen=True):
     id: str
 
 
+class Feed(Struct, frozen=True):
+    """What is new in the feed. ``missed``: there was more, but it has been purged; ``changes`` is not empty then."""
+
+    changes: list[Change]
+    missed: bool
+
+
 def record_change(connection: Connection, kind: str, row_id: int | str, now: float) -> None:
     """Tell every process that this row changed, when the transaction commits."""
     advisory_lock(connection, CHANGES_LOCK)
@@ -109,6 +118,18 @@ def changes_since(connection: Connection, seq: int, limit: int = 10_000) -> list
     c = changes.c
     rows = connection.execute(select(c.seq, c.kind, c.id).where(c.seq > seq).order_by(c.seq).limit(limit))
     return [Change(*row) for row in rows]
+
+
+def read_feed(connection: Connection, seq: int) -> Feed:
+    """What a process that has seen everything up to ``seq`` has yet to see.
+
+    Whoever was cut off for longer than entries are kept must load everything anew. (A number that was never used looks
+    the same; then it is loaded once for nothing.)
+    """
+    news = changes_since(connection, seq)
+    # Asked second: what is purged between the two has been read. The newest entry is never purged.
+    oldest = connection.execute(select(func.min(changes.c.seq))).scalar() if news else None
+    return Feed(news, oldest is not None and seq < oldest - 1)
 
 
 def last_sequence(connection: Connection) -> int:
@@ -163,6 +184,8 @@ def _channel(row: Any, credentials: Sequence[str]) -> ChannelRow:
         cost_multiplier=row.cost_multiplier,
         status=row.status,
         options=json.loads(row.options),
+        translate=bool(row.translate),
+        facts=json.loads(row.facts),
     )
 
 

@@ -16,9 +16,11 @@ from sqlalchemy import Connection, select
 from dragoman.core.money import usd_to_nanos
 from dragoman.store.accounts import (
     KEY_PURPOSE,
+    Conflict,
     create_key,
     create_user,
     find_user,
+    find_user_by_access_token,
     set_key_limit,
     update_key,
     update_user,
@@ -62,6 +64,8 @@ class DeclaredChannel(Struct, frozen=True, kw_only=True):
     cost_multiplier: str = "1.0"
     options: dict[str, str] = {}
     label: str = ""
+    translate: bool = True
+    facts: dict[str, Any] = {}
 
 
 class DeclaredPrice(Struct, frozen=True, kw_only=True):
@@ -88,6 +92,7 @@ class DeclaredKey(Struct, frozen=True, kw_only=True):
     expires: int | None = None
     allow_ips: tuple[str, ...] = ()
     group: str = ""
+    strict: bool = False
 
 
 class DeclaredUser(Struct, frozen=True, kw_only=True):
@@ -129,8 +134,8 @@ class Report(Struct, kw_only=True):
 
 
 def apply(connection: Connection, vault: Vault, declared: Declared, *, now: float, grant: Grant) -> Report:
-    """Make the rows agree with the file. Raises Conflict when a declared key belongs to another user, ValueError for
-    an amount that is no USD decimal.
+    """Make the rows agree with the file. Raises Conflict when a declared key or access token belongs to another user,
+    ValueError for an amount that is no USD decimal.
 
     ``grant`` is ``ledger.batch.grant``. On PostgreSQL processes that start together take turns.
     """
@@ -182,6 +187,10 @@ def _user(
     assert row is not None
     values: dict[str, Any] = {"role": u.role, "grp": u.group, "status": ENABLED, "source": FILE}
     values["access_lookup"] = vault.lookup(u.access_token) if u.access_token else None
+    if u.access_token:
+        holder = find_user_by_access_token(connection, vault, u.access_token)
+        if holder is not None and holder.id != row.id:
+            raise Conflict(f"users {holder.username!r} and {u.username!r} have the same access token")
     mark = vault.mark(u.password) if u.password else None
     if mark != row.password_mark:
         values["password_mark"] = mark
@@ -211,6 +220,7 @@ def _key(connection: Connection, vault: Vault, user_id: int, k: DeclaredKey, now
             models=k.models,
             allow_ips=k.allow_ips,
             group=k.group,
+            strict=k.strict,
             source=FILE,
         )
         return "created"
@@ -221,6 +231,7 @@ def _key(connection: Connection, vault: Vault, user_id: int, k: DeclaredKey, now
         "models_enabled": k.models is not None,
         "allow_ips": "\n".join(k.allow_ips),
         "grp": k.group or None,
+        "strict": k.strict,
         "source": FILE,
         "deleted_at": None,
     }

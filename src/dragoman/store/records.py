@@ -11,12 +11,20 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dragoman.store.engine import PARTITION_LOCK, advisory_lock, is_sqlite
-from dragoman.store.tables import PARTITIONED, call_details, call_logs, changes, meta, vendor_ids
+from dragoman.store.tables import (
+    PARTITIONED,
+    call_details,
+    call_logs,
+    changes,
+    meta,
+    responses,
+    vendor_ids,
+)
 
 MONTHS_AHEAD = 3
 # The audit compares transfers with log rows from this time on (unix seconds); older log rows have been dropped.
@@ -105,19 +113,11 @@ def remember(
 
     Its own owner's naming it again renews it (at most once in RENEW_S), so that retention spares what is in use.
     """
-    rows = [
-        {
-            "kind": kind,
-            "id": external_id,
-            "user_id": owner.user_id,
-            "channel_id": owner.channel_id,
-            "credential": owner.credential,
-            "created_at": int(now),
-        }
-        for kind, external_id in dict.fromkeys(ids)
-    ]
-    if not rows:
+    pairs = list(dict.fromkeys(ids))
+    if not pairs:
         return {}
+    same_for_all = {**structs.asdict(owner), "created_at": int(now)}
+    rows = [{"kind": kind, "id": external_id, **same_for_all} for kind, external_id in pairs]
     v, dialect = vendor_ids.c, sqlite if is_sqlite(connection) else postgresql
     statement = dialect.insert(vendor_ids)
     same = and_(
@@ -129,7 +129,6 @@ def remember(
     statement = statement.on_conflict_do_update(
         index_elements=[v.kind, v.id], set_={"created_at": statement.excluded.created_at}, where=same
     )
-    pairs = [(row["kind"], row["id"]) for row in rows]
     if connection.execute(statement, rows).rowcount == len(rows):  # all are new, or renewed
         return dict.fromkeys(pairs, owner)
     query = select(v.kind, v.id, v.user_id, v.channel_id, v.credential).where(tuple_(v.kind, v.id).in_(pairs))
@@ -213,6 +212,12 @@ def purge_vendor_ids(connection: Connection, before: int, limit: int) -> int:
     """Delete at most ``limit`` vendor-side ids that no answer has named since ``before``. Returns how many went."""
     v = vendor_ids.c
     return _purge(connection, vendor_ids, (v.kind, v.id), before, limit)
+
+
+def purge_responses(connection: Connection, before: int, limit: int) -> int:
+    """Delete at most ``limit`` kept responses older than ``before``. Returns how many went."""
+    r = responses.c
+    return _purge(connection, responses, (r.id, r.user_id), before, limit)
 
 
 def purge_changes(connection: Connection, before: int) -> int:

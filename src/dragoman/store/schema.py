@@ -11,7 +11,7 @@ from dragoman.store.engine import LOCK_SPACE, MIGRATION_LOCK, ProcessLock, is_sq
 from dragoman.store.records import ensure_partitions
 
 # The newest revision in migrations/versions (a test compares).
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 
 def schema_revision(engine: Engine) -> str | None:

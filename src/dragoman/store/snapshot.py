@@ -79,6 +79,8 @@ def compile_channel(row: ChannelRow, providers: Mapping[str, Provider]) -> Chann
         priority=row.priority,
         weight=row.weight,
         proxy=row.proxy,
+        translate=row.translate,
+        facts=row.facts,
     )
 
 
@@ -98,6 +100,7 @@ def key_record(row: KeyRow) -> KeyRecord:
         allow_ips=row.allow_ips,
         wallet_id=row.wallet_id,
         key_account_id=row.key_account_id,
+        strict=row.strict,
     )
 
 
@@ -106,6 +109,7 @@ def _group(row: GroupRow) -> Group:
         name=row.name,
         multiplier_micros=multiplier_micros(row.multiplier),
         strict=row.hold == "strict",
+        translate=bool(row.options.get("translate", True)),
         vendor_prefixes=bool(row.options.get("vendor_prefixes")),
     )
 

@@ -104,6 +104,7 @@ keys = Table(
     Column("models", Text),  # JSON array
     _required("models_enabled", Boolean, "false"),
     _required("allow_ips", Text, "''"),  # one a line
+    _required("strict", Boolean, "false"),  # losses in translation are refused
     Column("account_id", Id, ForeignKey("accounts.id"), nullable=False),
     _required("source", Text, "'console'"),
     _required("created_at", BigInteger),
@@ -142,6 +143,8 @@ channels = Table(
     _required("weight", Integer, "1"),
     _required("proxy", Text, "''"),
     _required("cost_multiplier", Text, "'1.0'"),
+    _required("translate", Boolean, "true"),
+    _required("facts", Text, "'{}'"),  # JSON: what the operator knows about its models (core.facts)
     _required("status", SmallInteger, "1"),
     _required("source", Text, "'console'"),
     _required("created_at", BigInteger),
@@ -278,6 +281,17 @@ vendor_ids = Table(
     _required("created_at", BigInteger),  # when an answer last named it, to within a day
     PrimaryKeyConstraint("kind", "id"),
     Index("ix_vendor_ids_created_at", "created_at"),  # for its retention
+)
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _required("user_id", BigInteger),
+    Column("parent_id", Text),
+    _required("cipher", LargeBinary),  # JSON of the input items and the response, encrypted
+    _required("created_at", BigInteger),
+    Index("ix_responses_created_at", "created_at"),
 )
 
 changes = Table(

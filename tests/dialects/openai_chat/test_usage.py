@@ -160,3 +160,22 @@ def test_parts_functions_and_audio_are_counted():
     )
     tap.frame(b'{"choices":[{"delta":{"refusal":"no","reasoning":"r"}}]}')
     assert tap.output_bytes == 3 + 2 + 1 + 2 + 1
+
+
+def test_the_id_of_spoken_output():
+    """https://platform.openai.com/docs/guides/audio: the next turn may name it instead of sending the audio again."""
+    tap = ChatTap()
+    tap.body(
+        b'{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":null,"audio":{'
+        b'"id":"audio_abc","expires_at":1729018505,"data":"AAAA","transcript":"Yes"}},"finish_reason":"stop"},'
+        b'{"index":1,"message":{"role":"assistant","audio":{"id":"audio_def","transcript":"No"}}}]}'
+    )
+    assert tap.ids == [("audio", "audio_abc"), ("audio", "audio_def")]
+    assert tap.output_bytes == 5
+    stream = ChatTap()
+    stream.frame(b'{"choices":[{"delta":{"role":"assistant","audio":{"id":"audio_1","transcript":"Y"}}}]}')
+    assert stream.ids == [("audio", "audio_1")]
+    stream.frame(b'{"choices":[{"delta":{"audio":{"id":"audio_1","data":"AAAA"}}}]}')
+    stream.frame(b'{"choices":[{"delta":{"audio":{"id":7,"transcript":"es"}}}]}')
+    assert stream.ids == [("audio", "audio_1")]
+    assert stream.output_bytes == 3

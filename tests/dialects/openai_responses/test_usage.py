@@ -102,3 +102,15 @@ def test_failed_body():
     assert tap.failed
     assert not tap.complete
     assert tap.response_id == "resp_2"
+
+
+def test_the_items_of_a_stored_request_are_listed():
+    """GET /v1/responses/{id}/input_items: the caller may refer to each of them in its next request."""
+    tap = ResponsesTap()
+    tap.body(
+        b'{"object":"list","data":[{"id":"msg_1","type":"message","role":"user","content":[{"type":"input_text",'
+        b'"text":"Tell me"}]},{"id":"ci_1","type":"code_interpreter_call","container_id":"cntr_1","code":"x"},7],'
+        b'"first_id":"msg_1","last_id":"ci_1","has_more":false}'
+    )
+    assert tap.ids == [("item", "msg_1"), ("item", "ci_1"), ("container", "cntr_1")]
+    assert (tap.output_bytes, tap.usage, tap.complete) == (0, None, True)  # nothing was made

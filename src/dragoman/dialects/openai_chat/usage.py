@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from dragoman.core.envelope import BAD_JSON
 from dragoman.core.usage import Usage, count, split_prompt
-from dragoman.dialects.base import StreamPoint, content_bytes, mapping, text_bytes
+from dragoman.dialects.base import StreamPoint, content_bytes, mapping, named, text_bytes
 
 
 class _Delta(Struct):
@@ -102,6 +102,7 @@ class ChatTap:
     pending = False
 
     __slots__ = (
+        "_ids",
         "_last",
         "_last_usage_only",
         "_usage",
@@ -119,6 +120,7 @@ class ChatTap:
         self.response_id: str | None = None
         self.started = False
         self._usage: object = None
+        self._ids: dict[tuple[str, str], None] = {}
         self._last = b""
         self._last_usage_only = False
 
@@ -128,7 +130,7 @@ class ChatTap:
 
     @property
     def ids(self) -> list[tuple[str, str]]:
-        return []
+        return list(self._ids) if self._ids else []
 
     def frame(self, data: bytes, event: bytes = b"") -> None:
         self.started = True
@@ -209,7 +211,10 @@ class ChatTap:
         if delta.function_call is not None:
             self.output_bytes += text_bytes(mapping(delta.function_call).get("arguments"))
         if delta.audio is not None:
-            self.output_bytes += text_bytes(mapping(delta.audio).get("transcript"))
+            audio = mapping(delta.audio)
+            self.output_bytes += text_bytes(audio.get("transcript"))
+            if found := named(audio.get("id")):
+                self._ids["audio", found] = None
 
     def _choice(self, choice: _Choice) -> None:
         if choice.text is not None:

@@ -51,6 +51,7 @@ class _Event(Struct):
 
 class _Body(_Response):
     output: Any = None
+    data: Any = None  # of a list of items
 
 
 class _Loose(Struct):
@@ -137,6 +138,10 @@ class ResponsesTap:
             self._item(item.get("id"), item.get("container_id"))
             self.output_bytes += content_bytes(item.get("content")) + content_bytes(item.get("summary"))
             self.output_bytes += sum(text_bytes(item.get(name)) for name in ("arguments", "input", "code"))
+
+        for entry in seen.data if type(seen.data) is list else ():
+            item = mapping(entry)
+            self._item(item.get("id"), item.get("container_id"))
 
     def usage_only(self, data: bytes) -> bool:
         return False
