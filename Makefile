@@ -10,7 +10,7 @@ LOCK    := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
            --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run test check format lock bench wheel clean
+.PHONY: help setup dev run test agents check format lock bench wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,10 @@ run: setup ## start the gateway with the simulated provider, a funded user and a
 test: dev ## run every test, the official SDKs included
 	@if [ -f tests/clients/sdks.py ]; then echo "tests: installing the client SDKs"; $(BIN)/python tests/clients/sdks.py install; fi
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+agents: dev ## finish a task with Claude Code, Codex and Gemini CLI (from the npm registry, 1 GB)
+	$(BIN)/python tests/agents/install.py
+	DRAGOMAN_AGENTS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/agents
 
 check: dev ## ruff, mypy, the import staircase, a test file per source file, the size rule
 	$(BIN)/ruff check .
@@ -40,6 +44,7 @@ lock: dev ## resolve the dependencies anew (UPGRADE=1: to their newest releases)
 	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/run.txt pyproject.toml requirements/build.in
 	$(LOCK) $(if $(UPGRADE),--upgrade) -o requirements/dev.txt requirements/dev.in
 	$(LOCK) -o bench/litellm.txt bench/litellm.in
+	$(LOCK) -o requirements/agents.txt requirements/agents.in
 
 bench: setup ## measure beside nginx and LiteLLM; ARGS="--quick --only nginx,dragoman"
 	$(BIN)/python bench/run.py $(ARGS)
@@ -48,7 +53,7 @@ wheel: dev ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove what make created (never data/)
-	rm -rf $(VENV) .bench-venv .cache/sdks build dist bench/bin bench/out src/*.egg-info
+	rm -rf $(VENV) .bench-venv .cache/sdks .cache/agents build dist bench/bin bench/out src/*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -40,6 +40,7 @@ typedef struct {
     char buf[BUFFER];
     int fd, len, slot; /* slot: the stream being served, -1 when none */
     int left;          /* frames still to send */
+    long skip;         /* bytes still to come of a body that is larger than the buffer */
     uint64_t due;
 } Peer;
 
@@ -148,8 +149,14 @@ static long number_after(const char *text, const char *name) {
     const char *at = strstr(text, name);
     if (!at) return -1;
     at += strlen(name);
-    while (*at == ' ' || *at == ':') at++;
+    while (*at == ' ' || *at == ':' || *at == '"') at++;
     return strtol(at, NULL, 10);
+}
+
+static void answer_whole(Peer *p) {
+    char out[4096];
+    int n = snprintf(out, sizeof out, "%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", COMMON_HEAD, sizeof ANSWER - 1, ANSWER);
+    if (!send_all(p->fd, out, n)) close_peer(p);
 }
 
 static void serve(Peer *p, const char *head, const char *body) {
@@ -162,7 +169,8 @@ static void serve(Peer *p, const char *head, const char *body) {
         return;
     }
     if (strstr(body, "\"stream\":true") || strstr(body, "\"stream\": true")) {
-        long slot = number_after(body, "\"seed\"") - SLOT_BASE;
+        long number = number_after(body, "\"seed\"");
+        long slot = (number < 0 ? number_after(body, "\"user\":") : number) - SLOT_BASE; /* translated: metadata.user_id */
         int n = snprintf(out, sizeof out, "%sContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n", COMMON_HEAD);
         if (slot < 0 || slot >= MAX_FD || !send_all(p->fd, out, n)) {
             close_peer(p);
@@ -176,14 +184,18 @@ static void serve(Peer *p, const char *head, const char *body) {
         send_frame(p);
         return;
     }
-    int n = snprintf(out, sizeof out, "%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", COMMON_HEAD, sizeof ANSWER - 1, ANSWER);
-    if (!send_all(p->fd, out, n)) close_peer(p);
+    answer_whole(p);
 }
 
 static void peer_readable(Peer *p) {
     ssize_t got = recv(p->fd, p->buf + p->len, (size_t)(BUFFER - 1 - p->len), 0);
     if (got <= 0) {
         close_peer(p);
+        return;
+    }
+    if (p->skip > 0) { /* a large body is thrown away; nobody sends more before its answer */
+        p->skip -= got;
+        if (p->skip <= 0) answer_whole(p);
         return;
     }
     p->len += (int)got;
@@ -199,6 +211,11 @@ static void peer_readable(Peer *p) {
         if (chunked) {
             char *last = strstr(body, "0\r\n\r\n");
             size = last ? last + 5 - body : BUFFER;
+        }
+        if (!chunked && size > BUFFER / 2) {
+            p->skip = size - (p->len - (body - p->buf));
+            p->len = 0;
+            return;
         }
         if (p->len - (body - p->buf) < size) {
             *end = '\r';

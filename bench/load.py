@@ -59,10 +59,32 @@ def chat_body(model: str, *, stream: bool) -> bytes:
     return encode((_FILLER * 12)[:missing])
 
 
-def http_request(port: int, key: str, body: bytes) -> bytes:
+def messages_body(model: str, *, stream: bool) -> bytes:
+    """The same conversation as an Anthropic request of 1 024 bytes; ``@@@@@@`` stands in ``metadata.user_id``."""
+
+    def encode(filler: str) -> bytes:
+        body: dict[str, Any] = {
+            "model": model,
+            "system": "You are a helpful assistant. Answer briefly and precisely.",
+            "messages": [
+                {"role": "user", "content": f"Please explain the following text to me: {filler}"},
+            ],
+            "temperature": 0.7,
+            "max_tokens": 256,
+            "metadata": {"user_id": "@@@@@@"},
+        }
+        if stream:
+            body["stream"] = True
+        return json.dumps(body).encode()
+
+    missing = 1024 - len(encode(""))
+    return encode((_FILLER * 12)[:missing])
+
+
+def http_request(port: int, key: str, body: bytes, path: str = "/v1/chat/completions") -> bytes:
     """The request as the official Python SDK sends it."""
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\n"
         "Accept-Encoding: identity\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.99.0\r\n"
         "X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 1.99.0\r\n"
         "X-Stainless-Async: async:asyncio\r\n"

@@ -49,6 +49,7 @@ class Peer(NamedTuple):
     label: str
     work: str
     launch: Callable[[Place], Launch]
+    translates: bool = False
 
 
 _NGINX = """\
@@ -242,7 +243,14 @@ PEERS = (
         "Dragoman",
         "all on: key, routing, limits, ledger on SQLite (synchronous=FULL), log",
         _dragoman,
+        translates=True,
     ),
-    Peer("litellm", "LiteLLM", "one key checked, one model routed; no database, no spend log", _litellm),
+    Peer(
+        "litellm",
+        "LiteLLM",
+        "one key checked, one model routed; no database, no spend log",
+        _litellm,
+        translates=True,
+    ),
     Peer("other", "other", "the command in BENCH_COMMAND", _other),
 )

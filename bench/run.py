@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import process
 import report
-from load import BenchError, Load, chat_body, http_request
+from load import BenchError, Load, chat_body, http_request, messages_body
 from peers import PEERS, Launch, Peer, Place, SkippedError
 
 HERE = Path(__file__).resolve().parent
@@ -52,6 +52,9 @@ class Settings(NamedTuple):
     paced_interval_us: float = 100_000
     open_streams: int = 2000
     open_interval_us: float = 4_000_000
+    large_bytes: int = 10_000_000
+    large_bodies: int = 5
+    stall_interval_us: float = 5_000
 
 
 QUICK = Settings(repeats=1, seconds=3, low_seconds=4, open_streams=500)
@@ -87,9 +90,24 @@ class Gateway:
         self.start_s = time.monotonic() - started
         self.pids = process.tree(self._process.pid)
 
-    def request(self, *, stream: bool) -> bytes:
-        """The request that the load generator sends through this gateway."""
+    def request(self, *, stream: bool, translated: bool = False) -> bytes:
+        """The request that the load generator sends through this gateway; the upstream always speaks chat."""
+        if translated:
+            body = messages_body(self.launch.model, stream=stream)
+            return http_request(self.port, self.launch.key, body, "/v1/messages")
         return http_request(self.port, self.launch.key, chat_body(self.launch.model, stream=stream))
+
+    def post(self, path: str, body: bytes) -> int:
+        """One request of our own; its status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            headers = {"Authorization": f"Bearer {self.launch.key}", "Content-Type": "application/json"}
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        finally:
+            connection.close()
 
     def _wait(self, started: float) -> None:
         """Ask until the first 200."""
@@ -126,9 +144,9 @@ class Bench:
         self._runs: list[dict[str, Any]] = figures.setdefault("runs", [])
         figures.setdefault("failures", 0)
 
-    def _run(self, mode: str, **arguments: Any) -> dict[str, Any]:
+    def _run(self, mode: str, *, translated: bool = False, **arguments: Any) -> dict[str, Any]:
         """One run with its CPU time, kept among the raw figures."""
-        request = self._gateway.request(stream=mode in ("frames", "paced"))
+        request = self._gateway.request(stream=mode in ("frames", "paced"), translated=translated)
         stolen, before = process.stolen_ticks(), process.cpu(self._gateway.pids)
         found = self._load.run(mode, self._gateway.port, request, **arguments)
         after = process.cpu(self._gateway.pids)
@@ -136,7 +154,7 @@ class Bench:
         if not units:
             raise BenchError(f"{mode}: nothing came through: {found}")
         found |= {
-            "mode": mode,
+            "mode": mode + ("/translated" if translated else ""),
             "cpu_us": (after.total - before.total) / units,
             "user_us": (after.user - before.user) / units,
             "gateway_busy": (after.total - before.total) / 1e6 / found["seconds"],
@@ -194,6 +212,37 @@ class Bench:
         found["frames_per_s"] = frames["events"] / frames["seconds"]
         found["busy"] = min(closed["gateway_busy"], frames["gateway_busy"])
 
+    def translation(self) -> None:
+        """What it costs more when the client speaks Anthropic and the upstream chat, and whom a large body stops."""
+        settings, found = self._settings, self._figures
+        self._run("closed", conns=settings.conns, seconds=1.5, translated=True)
+        closed = self._median("closed", conns=settings.conns, translated=True)
+        found["translation_us_request"] = closed["cpu_us"] - found["cpu_us_request"]
+        frames = self._median(
+            "frames", conns=settings.frame_streams, frames=settings.frames_per_stream, translated=True
+        )
+        found["translation_us_frame"] = frames["cpu_us"] - found["cpu_us_frame"]
+        large = large_body(self._gateway.launch.model, settings.large_bytes)
+        statuses: list[int] = []
+
+        def send_large() -> None:
+            statuses.extend(self._gateway.post("/v1/messages", large) for _ in range(settings.large_bodies))
+
+        quiet, busy = (
+            self._run(
+                "paced",
+                conns=settings.paced_streams,
+                seconds=settings.seconds,
+                frames=1_000_000,
+                interval_us=settings.stall_interval_us,
+                when_open=work,
+            )
+            for work in (lambda: None, send_large)
+        )
+        if statuses != [200] * settings.large_bodies:
+            raise BenchError(f"large bodies were answered {statuses}")
+        found["stall_ms"] = (busy["max_us"] - quiet["max_us"]) / 1000
+
     def latency(self, direct: Direct) -> None:
         """What it adds at a fixed rate."""
         settings, found = self._settings, self._figures
@@ -213,6 +262,23 @@ class Bench:
         for name, through, without in pairs:
             for share in ("p50", "p99"):
                 found[name.format(share)] = through[f"{share}_us"] - without[f"{share}_us"]
+
+
+def large_body(model: str, size: int) -> bytes:
+    """An Anthropic request with base64 images of ``size`` bytes together."""
+    images = [
+        {
+            "type": "image",
+            "source": {
+                "type": "base64",
+                "media_type": "image/png",
+                "data": "iVBORw0KGgo" + "A" * (size // 4),
+            },
+        }
+        for _ in range(4)
+    ]
+    message = {"role": "user", "content": [*images, {"type": "text", "text": "What is this?"}]}
+    return json.dumps({"model": model, "max_tokens": 16, "messages": [message]}).encode()
 
 
 def measure_direct(load: Load, settings: Settings) -> Direct:
@@ -252,7 +318,12 @@ def measure(peer: Peer, load: Load, direct: Direct, settings: Settings, core: in
 
     # Three starts: in an empty folder; for memory, before anything has run; for the rest.
     start().stop()
-    for parts in ((Bench.memory,), (Bench.cost, lambda bench: bench.latency(direct))):
+    work = [
+        Bench.cost,
+        *([Bench.translation] if peer.translates else []),
+        lambda bench: bench.latency(direct),
+    ]
+    for parts in ([Bench.memory], work):
         gateway = start()
         try:
             for part in parts:

@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from dragoman.core import envelope
 from dragoman.core.envelope import canonical, edit, edit_path, members, peek
 from dragoman.core.faults import Fault
 
 ODD = b'\n{\t"a" : 1.50 ,\r\n "model":"x" , "n" :12345678901234567890123 ,"o" : { "model" : "inner" } }\n'
+
+
+@pytest.fixture(autouse=True, params=[65_536, 0], ids=["small", "large"])
+def searched_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every law holds on both ways of finding a member: a search of the text, and a walk over the members."""
+    monkeypatch.setattr(envelope, "_SEARCHED_BYTES", request.param)
 
 
 class Wanted(Struct):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.core.conversation import Base64, Media, Text, ToolCall, ToolResult, Turn
-from dragoman.core.history import call_names, merged, paired, with_ids
+from dragoman.core.history import NO_RESULT, answered, call_names, merged, paired, with_ids
 
 
 def text(words):
@@ -81,6 +81,18 @@ def test_a_result_before_its_call_is_not_its_result():
     ]
 
 
+def no_result(name):
+    return ToolResult(call_id=name, name="f", content=(text(NO_RESULT),), is_error=True)
+
+
+def test_a_call_that_was_interrupted_gets_an_answer():
+    turns = [assistant(call("a"), call("b")), user(result("a"), text("V"))]
+    once = paired(turns)
+    assert once == [assistant(call("a"), call("b")), user(result("a"), no_result("b"), text("V"))]
+    assert paired(once) == once
+    assert paired([user(text("q")), assistant(call("a"))])[-1] == assistant(call("a"))
+
+
 def test_ids_that_repeat_in_every_turn():
     turns = [
         assistant(call("0")),
@@ -88,14 +100,16 @@ def test_ids_that_repeat_in_every_turn():
         assistant(call("0"), call("0")),
         user(result("0", "one"), result("0", "two")),
     ]
-    assert paired(turns) == turns
+    assert paired(turns) == [turns[0], user(no_result("0"), text("never mind")), *turns[2:]]
 
 
 blocks = st.one_of(
     st.sampled_from("ab").map(text),
     st.sampled_from("123").map(call),
 )
-said = st.one_of(st.sampled_from("ab").map(text), st.builds(result, st.sampled_from("1234"), st.sampled_from(["r", ""])))
+said = st.one_of(
+    st.sampled_from("ab").map(text), st.builds(result, st.sampled_from("1234"), st.sampled_from(["r", ""]))
+)
 turns = st.lists(
     st.one_of(
         st.lists(said, max_size=3).map(lambda found: user(*found)),
@@ -120,9 +134,11 @@ def test_pairing_keeps_what_was_said(history):
     after = [b for turn in once for b in turn.blocks]
     assert [b for b in after if isinstance(b, ToolCall)] == [b for b in before if isinstance(b, ToolCall)]
     results = [b for b in before if isinstance(b, ToolResult) and b.content]
-    kept = [b for b in after if isinstance(b, ToolResult) and b.content]
+    kept = [b for b in after if isinstance(b, ToolResult) and b.content and not b.is_error]
     told = [b for b in after if b == text("Tool result: r")]
     assert len(results) == len(kept) + len(told)
+    calls = {b.id for turn in once[:-1] for b in turn.blocks if isinstance(b, ToolCall)}
+    assert calls == {b.call_id for b in after if isinstance(b, ToolResult)}
     for before_turn, turn in zip([None, *once], once, strict=False):
         for block in turn.blocks:
             if isinstance(block, ToolResult):
@@ -164,3 +180,12 @@ def test_given_ids_are_kept():
 
 def test_call_names():
     assert call_names([assistant(call("a"), text("x")), user(text("y"))]) == {"a": "f"}
+
+
+def test_open_calls_are_answered_in_place_where_order_is_free():
+    turns = [assistant(call("a")), user(text("A")), user(text("B")), assistant(call("b")), user(result("b"))]
+    told = answered(turns)
+    assert [t.role for t in told] == ["assistant", "user", "user", "user", "assistant", "user"]
+    assert told[1].blocks[0].call_id == "a" and told[1].blocks[0].content[0].text == NO_RESULT
+    assert told[2:] == turns[1:] and answered(told) == told
+    assert answered([user(text("A")), assistant(call("a"))]) == [user(text("A")), assistant(call("a"))]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dragoman.core.conversation import Base64, Loss, Media, Url
 from dragoman.core.faults import Fault
-from dragoman.relay import translation
+from dragoman.relay import bodies
 from dragoman.relay.translation import Translation, dropped_header
 from tests.relay.scripted import call, candidate
 
@@ -92,7 +92,7 @@ def test_urls_that_the_upstream_cannot_load_are_loaded_once() -> None:
 
 
 def test_a_large_body_is_translated_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translation, "THREAD_BYTES", 10)
+    monkeypatch.setattr(bodies, "THREAD_BYTES", 10)
     assert written(translating(ASKED))["messages"][0]["role"] == "user"
 
 

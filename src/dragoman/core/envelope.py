@@ -30,6 +30,8 @@ _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[3-7]")
 _BOM: Final = b"\xef\xbb\xbf"
+# Up to here searching the whole text for a key is cheaper than walking its members; above, every search costs more.
+_SEARCHED_BYTES: Final = 65_536
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -134,7 +136,8 @@ def _rebuilt(raws: Mapping[str, msgspec.Raw]) -> bytes:
 def canonical(body: bytes, names: Collection[str]) -> bytes:
     """``body`` itself if each of ``names`` is a top-level key at most once, else rebuilt without
     duplicates."""
-    if not _hides_letters(body) and not any(_may_repeat(body, name) for name in names):
+    small = len(body) < _SEARCHED_BYTES
+    if small and not _hides_letters(body) and not any(_may_repeat(body, name) for name in names):
         _members(body)
         return body
     raws = _members(body)
@@ -195,7 +198,7 @@ def edit(
     and so does the space around it unless the object had a key twice. A name both set and dropped is
     dropped. Keys that repeat without being edited are ``canonical``'s business.
     """
-    if len(sets) == 1 and not drops and not renames:
+    if len(sets) == 1 and not drops and not renames and len(body) < _SEARCHED_BYTES:
         quick = _set_one(body, *next(iter(sets.items())))
         if quick is not None:
             return quick

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from dragoman.core.conversation import Block, Text, ToolCall, ToolResult, Turn
+
+NO_RESULT: Final = "The call was interrupted; there is no result."
 
 
 def merged(turns: Iterable[Turn]) -> list[Turn]:
@@ -32,8 +35,9 @@ def merged(turns: Iterable[Turn]) -> list[Turn]:
 def paired(turns: Sequence[Turn]) -> list[Turn]:
     """Merged turns in which every tool result stands in the user turn right behind the assistant turn with its call,
     in front of what else that user turn says, and in the order of the calls. A result whose call is nowhere before it,
-    or is answered already, becomes the text "Tool result: …" where it stood (nothing, if it is empty). Ids must be
-    given (``with_ids``)."""
+    or is answered already, becomes the text "Tool result: …" where it stood (nothing, if it is empty). A call that
+    nobody answered, though the conversation went on (a user interrupted an agent), gets a result that says so: all
+    vendors refuse the history otherwise. Ids must be given (``with_ids``)."""
     told = merged(turns)
     answers, used = _answers(told)
     out: list[Turn] = []
@@ -45,11 +49,43 @@ def paired(turns: Sequence[Turn]) -> list[Turn]:
             elif (number, place) not in used:
                 rest.extend(_as_text(block))
         out.append(replace(turn, blocks=tuple(rest)))
-        found = answers.get(number)
+        found = answers.get(number, {})
+        if number < len(told) - 1:
+            found = {**_unanswered(turn), **found}
         if found:
             in_order = tuple(found[place] for place in sorted(found))
             out.append(Turn(role="user", blocks=in_order, at=in_order[0].at))
     return merged(out)
+
+
+def answered(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns as they are, with a result behind every call that nobody answered although a user spoke after it; for
+    dialects that want results, but in no particular order."""
+    answers, _ = _answers(turns)
+    last_user = max((number for number, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    out: list[Turn] = []
+    for number, turn in enumerate(turns):
+        out.append(turn)
+        open_calls = {k: v for k, v in _unanswered(turn).items() if k not in answers.get(number, {})}
+        if open_calls and number < last_user:
+            out.append(Turn(role="user", blocks=tuple(open_calls.values()), at=turn.at))
+    return out
+
+
+def _unanswered(turn: Turn) -> dict[int, ToolResult]:
+    """Place of each call of a turn → a result that says that there is none."""
+    return {
+        place: ToolResult(
+            call_id=block.id,
+            name=block.name,
+            content=(Text(text=NO_RESULT, at=block.at),),
+            is_error=True,
+            custom=block.custom,
+            at=block.at,
+        )
+        for place, block in enumerate(turn.blocks)
+        if isinstance(block, ToolCall)
+    }
 
 
 def _answers(turns: Sequence[Turn]) -> tuple[dict[int, dict[int, ToolResult]], set[tuple[int, int]]]:

@@ -21,6 +21,8 @@ _MAGIC: Final = b"dragoman1"
 MARK: Final = base64.b64encode(
     _MAGIC
 ).decode()  # 9 bytes are exactly 12 characters: every seal begins with them
+UNSIGNED: Final = Signature(origin="openai_chat", value="-")
+"""Sealed in the place of a signature by dialects that take unsigned reasoning for a reference to a stored item."""
 _ORIGINS: Final = frozenset(get_args(Origin))
 
 

@@ -19,6 +19,7 @@ from dragoman.core.faults import Fault
 from dragoman.dialects import DIALECTS
 from dragoman.dialects.vendor_fault import read_fault
 from dragoman.providers.base import prepare
+from dragoman.relay.bodies import aside
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.identity import neutral_headers, translated_query
 from dragoman.relay.lanes import Beginning, InBandError, begin
@@ -149,19 +150,23 @@ async def _send(
         body = upstream.written.body
     elif MARK in body:  # reasoning that another vendor signed; this one would refuse it
         body = DIALECTS[call.dialect].without_seals(body)
-    wire = prepare(
-        channel.endpoint,
-        candidate.operation or call.operation,
-        model=channel.upstream_model(call.model),
-        public_model=call.model_asked if upstream is None else channel.upstream_model(call.model),
-        stream=call.stream,
-        resource_id=call.resource_id,
-        query=query,
-        headers=headers,
-        body=body,
-        secret=secret,
-        now=gateway.clock(),
-        ask_stream_usage=upstream is None and not call.include_usage,
+    public_model = call.model_asked if upstream is None else channel.upstream_model(call.model)
+    wire = await aside(
+        len(body),
+        lambda: prepare(
+            channel.endpoint,
+            candidate.operation or call.operation,
+            model=channel.upstream_model(call.model),
+            public_model=public_model,
+            stream=call.stream,
+            resource_id=call.resource_id,
+            query=query,
+            headers=headers,
+            body=body,
+            secret=secret,
+            now=gateway.clock(),
+            ask_stream_usage=upstream is None and not call.include_usage,
+        ),
     )
     origin = _origin(wire.origin, channel.proxy)
     return await gateway.client.send(

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, TypeVar
 
 import zstandard
 
@@ -39,6 +39,19 @@ GZIP_SLICE_BYTES: Final = 65_536
 
 class ClientGone(Exception):
     """The client left before its request was complete; there is nobody to answer."""
+
+
+THREAD_BYTES = 262_144
+T = TypeVar("T")
+
+
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """``work`` over a body of ``size`` bytes: at once when it is small, else in a thread, so that streams go on.
+
+    The interpreter lock passes from one to the other between the single scans that ``work`` is made of, each a few
+    milliseconds for ten megabytes.
+    """
+    return work() if size < THREAD_BYTES else await asyncio.to_thread(work)
 
 
 class BodyBudget:

@@ -12,10 +12,10 @@ from dragoman.core.faults import Fault
 from dragoman.core.tokens import count_tokens
 from dragoman.dialects import DIALECTS
 from dragoman.relay.attempt import Answer, attempt_all
+from dragoman.relay.bodies import aside
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.lanes import Beginning, Meter, Send, relay
 from dragoman.relay.replies import own_headers, send_bytes, send_refusal
-from dragoman.relay.translation import THREAD_BYTES
 from dragoman.routing import select
 from dragoman.routing.plan import Attempt, Call, Candidate
 
@@ -79,6 +79,6 @@ async def _local(call: Call, body: bytes, meter: Meter, send: Send) -> None:
         counted = count_tokens(counter.read(body))
         return counter.write(counted.tokens, counted.warning)
 
-    told = work() if len(body) < THREAD_BYTES else await asyncio.to_thread(work)
+    told = await aside(len(body), work)
     meter.delivered, meter.status, meter.head_sent = True, 200, True
     await send_bytes(send, 200, told, [(b"content-type", b"application/json"), *own_headers(call.request_id)])

@@ -25,7 +25,7 @@ from dragoman.ledger.core import MAX_AMOUNT, Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.attempt import Refusal, attempt_all
 from dragoman.relay.background import finished
-from dragoman.relay.bodies import Body
+from dragoman.relay.bodies import Body, aside
 from dragoman.relay.counting import COUNTS, count
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.lanes import Meter, Send, relay
@@ -286,11 +286,11 @@ def _keep(gateway: Gateway, call: Call, continued: Continued | None) -> Keep | N
 
 async def _foreign(gateway: Gateway, call: Call, body: Body) -> VendorId | None:
     """Vendor-side ids that the request names must be the caller's own: unknown or foreign → 404, nothing is sent."""
-    ids = (
-        [("response", call.resource_id)]
-        if call.operation in STORED
-        else DIALECTS[call.dialect].foreign_ids(body.data)
-    )
+    if call.operation in STORED:
+        ids = [("response", call.resource_id)]
+    else:
+        data, look = body.data, DIALECTS[call.dialect].foreign_ids
+        ids = await aside(len(data), lambda: look(data))
     found: VendorId | None = None
     for kind, external_id in ids:
         owner = await gateway.owners.find(kind, external_id)

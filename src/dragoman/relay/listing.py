@@ -64,7 +64,9 @@ def entry(snapshot: Snapshot, group: str, model: str) -> dict[str, Any]:
     operations = snapshot.operations(group, model)
     listed = [t for t in supported_endpoint_types(model) if ENDPOINT_TYPES.get(t, "") in operations]
     types = listed or [t for t, op in ENDPOINT_TYPES.items() if op in operations]
-    translated = [t for t, op in ENDPOINT_TYPES.items() if t not in types and _reached(snapshot, group, model, op)]
+    translated = [
+        t for t, op in ENDPOINT_TYPES.items() if t not in types and _reached(snapshot, group, model, op)
+    ]
     return {
         "id": model,
         "object": "model",

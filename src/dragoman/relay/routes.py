@@ -19,7 +19,7 @@ from dragoman.core.faults import Fault
 from dragoman.providers.base import OPERATION_DIALECT
 from dragoman.providers.catalog import VENDORS
 from dragoman.relay import flow, identity, listing
-from dragoman.relay.bodies import Body, ClientGone, read_body
+from dragoman.relay.bodies import Body, ClientGone, aside, read_body
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.lanes import Send
 from dragoman.relay.paths import Route, match, repair, surface_of
@@ -90,9 +90,8 @@ class Application:
                 await self._list(route, canonical_path, headers, query, key, request_id, send)
                 return
             with await self._body(scope, receive, route) as body:
-                call = self._call(
-                    scope, route, canonical_path, path, query, headers, key, pin, ip, request_id, body
-                )
+                asked = (scope, route, canonical_path, path, query, headers, key, pin, ip, request_id, body)
+                call = await aside(len(body.data), lambda: self._call(*asked))
                 await self._serve(scope, call, body, send, started)
         except Fault as fault:
             if (

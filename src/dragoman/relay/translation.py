@@ -7,8 +7,7 @@ attempt starts from the original. Large bodies are read and written in a thread,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,13 +29,11 @@ from dragoman.dialects import DIALECTS
 from dragoman.dialects.base import Reply, Target, UpstreamSide, Written
 from dragoman.providers.base import OPERATION_DIALECT
 from dragoman.providers.facts import facts_for
+from dragoman.relay.bodies import aside
 from dragoman.relay.fetch import MediaLoader
 from dragoman.routing.plan import Call, Candidate
 
-THREAD_BYTES = 262_144
 NAMED_LOSSES, NAMED_BYTES = 40, 2000  # how much of the list of losses a header takes
-
-T = TypeVar("T")
 
 
 class Upstream(Struct, frozen=True):
@@ -60,7 +57,7 @@ class Translation:
             client = DIALECTS[self._call.dialect].client
             assert client is not None, "select offers translation to dialects that have it"
             read, body = client.read_request, self._body
-            conversation = await self._run(lambda: read(body))
+            conversation = await aside(len(body), lambda: read(body))
             if self._previous_id:  # its turns are in the body already; the answer still names it
                 conversation = replace(conversation, previous_id=self._previous_id)
             self._conversation = conversation
@@ -101,7 +98,7 @@ class Translation:
         facts = facts_of(candidate, dialect, call.model)
         conversation = await self._with_media(conversation, side, facts)
         target = Target(model=candidate.channel.upstream_model(call.model), facts=facts, stream=call.stream)
-        written = await self._run(lambda: side.write_request(conversation, target))
+        written = await aside(len(self._body), lambda: side.write_request(conversation, target))
         if call.strict and written.losses:
             raise refused(written.losses, conversation.origin)
         return Upstream(dialect, written)
@@ -110,11 +107,6 @@ class Translation:
         """An answer has begun: an open stream must not hold its request."""
         self._body, self._conversation = b"", None
         self._loaded.clear()
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        if len(self._body) < THREAD_BYTES:
-            return work()
-        return await asyncio.to_thread(work)
 
     async def _with_media(self, conversation: Conversation, side: UpstreamSide, facts: Facts) -> Conversation:
         """The conversation with the bytes of every URL that the upstream cannot load itself."""

@@ -39,9 +39,7 @@ from dragoman.core.usage import Usage
 from dragoman.dialects.anthropic.stream_writer import AnthropicWriter
 from dragoman.dialects.base import Reply
 
-REPLY = Reply(
-    model="m", response_id="1", created=1, conversation=Conversation(origin="anthropic", turns=())
-)
+REPLY = Reply(model="m", response_id="1", created=1, conversation=Conversation(origin="anthropic", turns=()))
 
 
 def written(*events):
@@ -233,7 +231,7 @@ def test_usage_is_told_once_and_last():
         Start(usage=Usage(input=3, cached_input=4)),
         UsageSeen(usage=Usage(input=1)),
         *text(0, "x"),
-        Finished(),
+        Finished(finish="stop"),
         UsageSeen(usage=Usage(input=5, cached_input=100, cache_write_5m=20, output=3)),
         Ended(),
     )
@@ -257,7 +255,8 @@ def test_usage_is_told_once_and_last():
 def test_failures_e194_e199(status, kind):
     writer = AnthropicWriter(REPLY)
     out = b"".join(
-        writer.feed(event) for event in (Start(), Opened(index=0, block=Text(text="")), Delta(index=0, text="par"))
+        writer.feed(event)
+        for event in (Start(), Opened(index=0, block=Text(text="")), Delta(index=0, text="par"))
     )
     out += writer.feed(Failed(fault=Fault(status, "c", "broke")))
     told = frames(out)
@@ -358,7 +357,11 @@ def test_blocks_in_one_piece():
 def test_free_text_calls_become_an_object():
     block = ToolCall(id="c", name="patch", arguments="", custom=True)
     raw = written(
-        Opened(index=0, block=block), Delta(index=0, text="*** "), Delta(index=0, text="End"), Closed(index=0), *end()
+        Opened(index=0, block=block),
+        Delta(index=0, text="*** "),
+        Delta(index=0, text="End"),
+        Closed(index=0),
+        *end(),
     )
     assert played(raw).content[0].input == {"input": "*** End"}
 
@@ -386,7 +389,7 @@ def test_every_block_is_closed_and_none_runs_beside_another(script, chance, whol
     events = []
     while any(queues):
         events.append(chance.choice([queue for queue in queues if queue]).pop(0))
-    ending = [Finished(), Ended()] if whole else [Failed(fault=Fault(502, "c", "m"))]
+    ending = [Finished(finish="stop"), Ended()] if whole else [Failed(fault=Fault(502, "c", "m"))]
     opened = None
     expected = 0
     for frame in frames(written(*events, *ending)):

@@ -25,6 +25,7 @@ from dragoman.core.conversation import (
 )
 from dragoman.core.facts import Facts
 from dragoman.core.faults import Fault
+from dragoman.core.history import NO_RESULT
 from dragoman.dialects.base import Target
 from dragoman.dialects.gemini.request_writer import write_request
 from dragoman.dialects.gemini.signature import DUMMY
@@ -81,7 +82,11 @@ def test_there_is_always_a_content():
 
 
 def test_neighbours_are_one_content_and_names_are_lost():
-    body, losses = written(turn("user", "A"), turn("user", "B", name="bob", at=("messages", 1)), turn("assistant", "", Refusal(text="No.")))
+    body, losses = written(
+        turn("user", "A"),
+        turn("user", "B", name="bob", at=("messages", 1)),
+        turn("assistant", "", Refusal(text="No.")),
+    )
     assert body["contents"] == [
         {"role": "user", "parts": [{"text": "A"}, {"text": "B"}]},
         {"role": "model", "parts": [{"text": "No."}]},
@@ -110,7 +115,7 @@ def test_e050_one_answer_for_every_call():
             [
                 {"functionResponse": {"name": "f", "response": {"result": "r"}}},
                 {"functionResponse": {"name": "g", "response": {"error": "r"}}},
-                {"functionResponse": {"name": "h", "response": {"error": "The tool gave no answer."}}},
+                {"functionResponse": {"name": "h", "response": {"error": NO_RESULT}}},
                 {"text": "note"},
             ],
         ),
@@ -118,7 +123,9 @@ def test_e050_one_answer_for_every_call():
 
 
 def test_a_call_that_waits_for_its_answer_is_left_alone():
-    assert contents(turn("user", "q"), turn("assistant", call("f")))[-1][1] == [{"functionCall": {"name": "f", "args": {}}}]
+    assert contents(turn("user", "q"), turn("assistant", call("f")))[-1][1] == [
+        {"functionCall": {"name": "f", "args": {}}}
+    ]
 
 
 def test_a_result_without_a_call_is_text():
@@ -158,19 +165,25 @@ def test_e046_damaged_arguments_are_refused_by_their_place(arguments):
 
 @pytest.mark.parametrize("arguments", ["", "null", " "])
 def test_no_arguments(arguments):
-    assert contents(turn("assistant", call("f", arguments)))[0][1] == [{"functionCall": {"name": "f", "args": {}}}]
+    assert contents(turn("assistant", call("f", arguments)))[0][1] == [
+        {"functionCall": {"name": "f", "args": {}}}
+    ]
 
 
 def test_arguments_keep_their_digits():
     body = write_request(
-        Conversation(origin="anthropic", turns=(turn("assistant", call("f", '{"n":12345678901234567890123,"z":1.0}')),)),
+        Conversation(
+            origin="anthropic", turns=(turn("assistant", call("f", '{"n":12345678901234567890123,"z":1.0}')),)
+        ),
         Target(model="m", facts=Facts()),
     ).body
     assert b'"args":{"n":12345678901234567890123,"z":1.0}' in body
 
 
 def test_free_text_tools_and_namespaces():
-    part = contents(turn("assistant", call("patch", "*** Begin", custom=True, namespace="ns")), origin="openai_responses")[0][1][0]
+    part = contents(
+        turn("assistant", call("patch", "*** Begin", custom=True, namespace="ns")), origin="openai_responses"
+    )[0][1][0]
     assert part == {"functionCall": {"name": "ns__patch", "args": {"input": "*** Begin"}}}
 
 
@@ -200,7 +213,9 @@ def test_thoughts_go_back_to_who_signed_them():
 
 
 def test_a_turn_of_foreign_thoughts_vanishes():
-    told = contents(turn("user", "1"), turn("assistant", Thinking(text="x", signature=CLAUDE)), turn("user", "2"))
+    told = contents(
+        turn("user", "1"), turn("assistant", Thinking(text="x", signature=CLAUDE)), turn("user", "2")
+    )
     assert told == [("user", [{"text": "1"}, {"text": "2"}])]
 
 
@@ -222,7 +237,14 @@ def test_e127_the_first_call_of_each_step_is_signed():
         turn("assistant", call("f", signature=CLAUDE)),
         turn("user", result("f")),
     )
-    assert signatures(contents(*history, facts=Facts(signed_calls=True))) == [None, DUMMY, None, "aGVsbG8", None, DUMMY]
+    assert signatures(contents(*history, facts=Facts(signed_calls=True))) == [
+        None,
+        DUMMY,
+        None,
+        "aGVsbG8",
+        None,
+        DUMMY,
+    ]
     assert signatures(contents(*history)) == [None, None, None, "aGVsbG8", None, None]
 
 
@@ -236,12 +258,18 @@ def test_e127_the_first_call_of_each_step_is_signed():
         (
             Media(kind="image", source=Base64("/9j/AAAA"), media_type="image/png", detail="low"),
             Facts(media_resolution=True),
-            {"inlineData": {"mimeType": "image/jpeg", "data": "/9j/AAAA"}, "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}},
+            {
+                "inlineData": {"mimeType": "image/jpeg", "data": "/9j/AAAA"},
+                "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"},
+            },
         ),
         (
             Media(kind="image", source=Base64("AAAA"), media_type="image/png", detail="high"),
             Facts(media_resolution=True),
-            {"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}},
+            {
+                "inlineData": {"mimeType": "image/png", "data": "AAAA"},
+                "mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"},
+            },
         ),
         (
             Media(kind="image", source=Base64("AAAA"), media_type="image/png", detail="auto"),
@@ -253,13 +281,21 @@ def test_e127_the_first_call_of_each_step_is_signed():
             Facts(),
             {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
         ),
-        (Media(kind="audio", source=Base64("AAAA")), Facts(), {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}}),
+        (
+            Media(kind="audio", source=Base64("AAAA")),
+            Facts(),
+            {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
+        ),
         (
             Media(kind="document", source=Base64("JVBERi0="), media_type="application/pdf", name="r.pdf"),
             Facts(),
             {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}},
         ),
-        (Media(kind="video", source=Url("https://youtu.be/x")), Facts(), {"fileData": {"fileUri": "https://youtu.be/x"}}),
+        (
+            Media(kind="video", source=Url("https://youtu.be/x")),
+            Facts(),
+            {"fileData": {"fileUri": "https://youtu.be/x"}},
+        ),
         (
             Media(kind="video", source=FileId("google", "gs://b/v.mp4"), media_type="video/mp4"),
             Facts(),

@@ -25,7 +25,12 @@ from dragoman.dialects.gemini.failure import cut, failure, unusable
 def test_what_the_vendor_says(error, status, kind):
     value = {"error": error}
     fault = failure(value, json.dumps(value).encode())
-    assert (fault.status, fault.type, fault.owner, fault.message) == (status, kind, "upstream", error["message"])
+    assert (fault.status, fault.type, fault.owner, fault.message) == (
+        status,
+        kind,
+        "upstream",
+        error["message"],
+    )
 
 
 def test_no_key_of_ours_is_told():

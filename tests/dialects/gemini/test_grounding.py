@@ -40,7 +40,9 @@ def test_segments_in_parts_and_in_the_whole_text():
 
     def place(segment):
         supports = [{"segment": segment, "groundingChunkIndices": [0]}]
-        ((number, citation),) = read_citations({"groundingChunks": chunks, "groundingSupports": supports}, texts)
+        ((number, citation),) = read_citations(
+            {"groundingChunks": chunks, "groundingSupports": supports}, texts
+        )
         return number, citation.start, citation.end
 
     assert place({"partIndex": 1, "startIndex": 0, "endIndex": 1}) == (1, 0, 1)
@@ -53,7 +55,13 @@ def test_segments_in_parts_and_in_the_whole_text():
 
 def test_odd_metadata_gives_nothing():
     texts = [Offsets("a")]
-    for odd in (None, [], "x", {"groundingChunks": 1}, {"groundingSupports": [1, {"groundingChunkIndices": 3}]}):
+    for odd in (
+        None,
+        [],
+        "x",
+        {"groundingChunks": 1},
+        {"groundingSupports": [1, {"groundingChunkIndices": 3}]},
+    ):
         assert read_citations(odd, texts) == []
     assert read_citations({"groundingSupports": [{"groundingChunkIndices": [0, -1, True, "x"]}]}, texts) == []
     blind = {"groundingChunks": [{"web": {}}], "groundingSupports": [{"groundingChunkIndices": [0]}]}

@@ -35,16 +35,25 @@ FOREIGN = Signature(origin="anthropic", value="S")
         ({}, None),
         ({"thought": True}, None),
         ({"text": "t", "thought": True}, Thinking(text="t", at=AT)),
-        ({"text": "t", "thought": True, "thoughtSignature": "aGVsbG8="}, Thinking(text="t", signature=OWN, at=AT)),
+        (
+            {"text": "t", "thought": True, "thoughtSignature": "aGVsbG8="},
+            Thinking(text="t", signature=OWN, at=AT),
+        ),
         ({"text": "", "thoughtSignature": "aGVsbG8="}, Text(text="", signature=OWN, at=AT)),
         ({"thought_signature": "aGVsbG8="}, Text(text="", signature=OWN, at=AT)),
-        ({"thoughtSignature": seal(FOREIGN), "thought": True, "text": ""}, Thinking(signature=FOREIGN, at=AT)),
+        (
+            {"thoughtSignature": seal(FOREIGN), "thought": True, "text": ""},
+            Thinking(signature=FOREIGN, at=AT),
+        ),
         (
             {"thoughtSignature": seal(FOREIGN, redacted=True), "thought": True, "text": ""},
             Thinking(signature=FOREIGN, redacted=True, at=AT),
         ),
         (
-            {"function_call": {"name": "f", "args": {"n": 12345678901234567890, "z": 1.0}}, "thoughtSignature": "aGVsbG8="},
+            {
+                "function_call": {"name": "f", "args": {"n": 12345678901234567890, "z": 1.0}},
+                "thoughtSignature": "aGVsbG8=",
+            },
             ToolCall(id="", name="f", arguments='{"n":12345678901234567890,"z":1.0}', signature=OWN, at=AT),
         ),
         ({"functionCall": {"name": "f", "id": "c1"}}, ToolCall(id="c1", name="f", arguments="{}", at=AT)),
@@ -57,11 +66,21 @@ FOREIGN = Signature(origin="anthropic", value="S")
             Media(kind="image", source=Base64("/9j/AAAA"), media_type="image/jpeg", at=AT),
         ),
         (
-            {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}, "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}},
-            Media(kind="document", source=Base64("JVBERi0="), media_type="application/pdf", detail="low", at=AT),
+            {
+                "inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="},
+                "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"},
+            },
+            Media(
+                kind="document", source=Base64("JVBERi0="), media_type="application/pdf", detail="low", at=AT
+            ),
         ),
         (
-            {"inlineData": {"mimeType": "text/plain; charset=utf-8", "data": base64.b64encode("é".encode()).decode()}},
+            {
+                "inlineData": {
+                    "mimeType": "text/plain; charset=utf-8",
+                    "data": base64.b64encode("é".encode()).decode(),
+                }
+            },
             Text(text="é", at=AT),
         ),
         (
@@ -78,7 +97,12 @@ FOREIGN = Signature(origin="anthropic", value="S")
         ),
         (
             {"toolCall": {"toolType": "X"}, "thoughtSignature": None},
-            Opaque(origin="gemini", kind="toolCall", raw={"toolCall": {"toolType": "X"}, "thoughtSignature": None}, at=AT),
+            Opaque(
+                origin="gemini",
+                kind="toolCall",
+                raw={"toolCall": {"toolType": "X"}, "thoughtSignature": None},
+                at=AT,
+            ),
         ),
     ],
 )
@@ -97,7 +121,13 @@ def test_results():
     result = read_part({"functionResponse": {"name": "f", "response": {"result": "r"}, "id": "c"}}, AT)
     assert result == ToolResult(call_id="c", name="f", content=(Text(text="r", at=AT),), at=AT)
     media = read_part(
-        {"functionResponse": {"name": "f", "response": {}, "parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}},
+        {
+            "functionResponse": {
+                "name": "f",
+                "response": {},
+                "parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}],
+            }
+        },
         AT,
     )
     assert isinstance(media, ToolResult)
@@ -143,7 +173,13 @@ def test_what_is_no_part(part, place):
 
 @pytest.mark.parametrize(
     "given",
-    ["Be brief", {"parts": [{"text": "Be brief"}]}, {"role": "user", "parts": {"text": "Be brief"}}, [{"text": "Be brief"}], {"text": "Be brief"}],
+    [
+        "Be brief",
+        {"parts": [{"text": "Be brief"}]},
+        {"role": "user", "parts": {"text": "Be brief"}},
+        [{"text": "Be brief"}],
+        {"text": "Be brief"},
+    ],
 )
 def test_instructions(given):
     (block,) = read_instruction(given, ("systemInstruction",))

@@ -58,7 +58,10 @@ def test_calls_without_ids_are_paired_by_name_in_order():
     contents = [
         USER,
         {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": n}}} for n in (1, 2)]},
-        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"r": n}}} for n in (1, 2)]},
+        {
+            "role": "user",
+            "parts": [{"functionResponse": {"name": "f", "response": {"r": n}}} for n in (1, 2)],
+        },
     ]
     turns = paired(with_ids(read(contents=contents).turns))
     calls = [block for block in turns[1].blocks if isinstance(block, ToolCall)]
@@ -107,7 +110,10 @@ def test_generation_config():
         ({"thinkingBudget": 0}, Reasoning(mode="off")),
         ({"thinkingBudget": -1}, Reasoning(mode="adaptive", budget=-1)),
         ({"thinkingBudget": 256}, Reasoning(mode="on", budget=256)),
-        ({"thinking_level": "HIGH", "include_thoughts": True}, Reasoning(mode="on", effort="high", visible=True)),
+        (
+            {"thinking_level": "HIGH", "include_thoughts": True},
+            Reasoning(mode="on", effort="high", visible=True),
+        ),
         ({"thinkingLevel": 1}, Reasoning(mode="on", effort="low")),
     ],
 )
@@ -121,8 +127,13 @@ def test_thinking(config, expected):
         ({"responseMimeType": "text/plain"}, None),
         ({"responseMimeType": "application/json"}, OutputFormat(kind="json_object")),
         (
-            {"responseMimeType": "application/json", "responseSchema": {"type": 6, "properties": {"a": {"type": 3}}}},
-            OutputFormat(kind="json_schema", schema={"type": "object", "properties": {"a": {"type": "integer"}}}),
+            {
+                "responseMimeType": "application/json",
+                "responseSchema": {"type": 6, "properties": {"a": {"type": 3}}},
+            },
+            OutputFormat(
+                kind="json_schema", schema={"type": "object", "properties": {"a": {"type": "integer"}}}
+            ),
         ),
         (
             {"response_mime_type": "application/json", "response_json_schema": {"type": ["string", "null"]}},
@@ -167,7 +178,11 @@ def test_tools():
         tools=[
             {
                 "function_declarations": [
-                    {"name": "f", "description": "d", "parameters": {"type": 6, "properties": {"a": {"type": 1}}}},
+                    {
+                        "name": "f",
+                        "description": "d",
+                        "parameters": {"type": 6, "properties": {"a": {"type": 1}}},
+                    },
                     {"name": "g", "parametersJsonSchema": {"type": "object", "additionalProperties": False}},
                 ],
                 "google_search": {},
@@ -195,7 +210,9 @@ def test_tools():
 
 def test_what_only_google_serves_is_bound():
     told = read(
-        contents=[{"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}}]}],
+        contents=[
+            {"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/a"}}]}
+        ],
         cachedContent="cachedContents/1",
         tools=[{"urlContext": {}}, {"newTool": {}}],
         generationConfig={"responseModalities": ["TEXT", 2], "speechConfig": {}},
@@ -226,13 +243,19 @@ def test_what_only_google_serves_is_bound():
             {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "X"}}]}]},
             "tools[0].functionDeclarations[0].parameters.type",
         ),
-        ({"toolConfig": {"functionCallingConfig": {"mode": "SOME"}}}, "toolConfig.functionCallingConfig.mode"),
+        (
+            {"toolConfig": {"functionCallingConfig": {"mode": "SOME"}}},
+            "toolConfig.functionCallingConfig.mode",
+        ),
         ({"generationConfig": []}, "generationConfig"),
         ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
         ({"generationConfig": {"maxOutputTokens": 0}}, "generationConfig.maxOutputTokens"),
         ({"generation_config": {"top_k": 1.5}}, "generation_config.top_k"),
         ({"generationConfig": {"candidateCount": -1}}, "generationConfig.candidateCount"),
-        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": -2}}}, "generationConfig.thinkingConfig.thinkingBudget"),
+        (
+            {"generationConfig": {"thinkingConfig": {"thinkingBudget": -2}}},
+            "generationConfig.thinkingConfig.thinkingBudget",
+        ),
         ({"systemInstruction": 3}, "systemInstruction"),
     ],
 )
@@ -242,7 +265,9 @@ def test_what_is_no_request(members, place):
     assert (caught.value.status, caught.value.param) == (400, place)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"contents":1e400}', b"{" * 3000, b'{"a":' * 300 + b"1" + b"}" * 300])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'"x"', b'{"contents":1e400}', b"{" * 3000, b'{"a":' * 300 + b"1" + b"}" * 300]
+)
 def test_what_is_no_body(body):
     with pytest.raises(Fault) as caught:
         read_request(body)
@@ -255,9 +280,41 @@ JSON = st.recursive(
     max_leaves=5,
 )
 NAMES = st.sampled_from(
-    "contents role parts text thought thoughtSignature functionCall functionResponse name args response inlineData mimeType "
-    "data fileData fileUri tools functionDeclarations parameters properties items type enum googleSearch toolConfig mode "
-    "functionCallingConfig generationConfig thinkingConfig thinkingLevel responseSchema responseMimeType stopSequences".split()
+    [
+        "contents",
+        "role",
+        "parts",
+        "text",
+        "thought",
+        "thoughtSignature",
+        "functionCall",
+        "functionResponse",
+        "name",
+        "args",
+        "response",
+        "inlineData",
+        "mimeType",
+        "data",
+        "fileData",
+        "fileUri",
+        "tools",
+        "functionDeclarations",
+        "parameters",
+        "properties",
+        "items",
+        "type",
+        "enum",
+        "googleSearch",
+        "toolConfig",
+        "mode",
+        "functionCallingConfig",
+        "generationConfig",
+        "thinkingConfig",
+        "thinkingLevel",
+        "responseSchema",
+        "responseMimeType",
+        "stopSequences",
+    ]
 )
 SHAPED = st.recursive(
     JSON | st.sampled_from(["user", "model", "STRING", "OBJECT", "application/json", "image/png"]),
@@ -269,10 +326,15 @@ SHAPED = st.recursive(
 @given(st.dictionaries(NAMES, SHAPED, max_size=5), SHAPED)
 def test_whatever_comes_is_read_or_refused(body, contents):
     for value in (body, {**body, "contents": [{"parts": contents}]}):
-        try:
-            read_request(json.dumps(value).encode())
-        except Fault as fault:
-            assert fault.status == 400
+        assert status_of(json.dumps(value).encode()) in (200, 400)
+
+
+def status_of(body):
+    try:
+        read_request(body)
+    except Fault as fault:
+        return fault.status
+    return 200
 
 
 WHOLE = {
@@ -285,7 +347,10 @@ WHOLE = {
                 {"text": "thought", "thought": True},
                 {"text": "say", "thoughtSignature": "aGVsbG8="},
                 {"executableCode": {"language": "PYTHON", "code": "1"}},
-                {"functionCall": {"name": "f", "args": {"z": 1.0, "é": 12345678901234567890}, "id": "c1"}, "thoughtSignature": "aGVsbG8="},
+                {
+                    "functionCall": {"name": "f", "args": {"z": 1.0, "é": 12345678901234567890}, "id": "c1"},
+                    "thoughtSignature": "aGVsbG8=",
+                },
                 {"functionCall": {"name": "g", "args": {}, "id": "c2"}},
             ],
         },
@@ -301,14 +366,31 @@ WHOLE = {
     "tools": [
         {
             "functionDeclarations": [
-                {"name": "f", "description": "d", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING", "nullable": True}}}},
-                {"name": "g", "parametersJsonSchema": {"type": "object", "additionalProperties": False, "properties": {"q": {"const": 3}}}},
+                {
+                    "name": "f",
+                    "description": "d",
+                    "parameters": {
+                        "type": "OBJECT",
+                        "properties": {"a": {"type": "STRING", "nullable": True}},
+                    },
+                },
+                {
+                    "name": "g",
+                    "parametersJsonSchema": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": {"q": {"const": 3}},
+                    },
+                },
             ]
         },
         {"googleSearch": {}},
         {"codeExecution": {}},
     ],
-    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}, "retrievalConfig": {"languageCode": "de"}},
+    "toolConfig": {
+        "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]},
+        "retrievalConfig": {"languageCode": "de"},
+    },
     "generationConfig": {
         "temperature": 1.5,
         "topP": 0.9,
@@ -322,7 +404,11 @@ WHOLE = {
         "responseLogprobs": True,
         "logprobs": 2,
         "responseMimeType": "application/json",
-        "responseSchema": {"type": "OBJECT", "properties": {"b": {"type": "INTEGER"}, "a": {"type": "STRING"}}, "propertyOrdering": ["b", "a"]},
+        "responseSchema": {
+            "type": "OBJECT",
+            "properties": {"b": {"type": "INTEGER"}, "a": {"type": "STRING"}},
+            "propertyOrdering": ["b", "a"],
+        },
         "thinkingConfig": {"thinkingBudget": 2048, "includeThoughts": True},
         "responseModalities": ["TEXT"],
         "mediaResolution": "MEDIA_RESOLUTION_LOW",

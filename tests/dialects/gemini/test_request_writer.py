@@ -95,22 +95,35 @@ def test_allowed_functions_without_a_duty_to_call():
 
 def test_no_choice_without_functions():
     assert body(tool_choice=ToolChoice(mode="required")) == {}
-    assert body(tools=(WebSearch(),), tool_choice=ToolChoice(mode="required")) == {"tools": [{"googleSearch": {}}]}
+    assert body(tools=(WebSearch(),), tool_choice=ToolChoice(mode="required")) == {
+        "tools": [{"googleSearch": {}}]
+    }
 
 
 def test_names_that_google_refuses():
     long = "x" * 80
-    tools = (Function(name=long), Function(name="1st"), Function(name="a.b"), Function(name="f", namespace="n"))
+    tools = (
+        Function(name=long),
+        Function(name="1st"),
+        Function(name="a.b"),
+        Function(name="f", namespace="n"),
+    )
     told = write(tools=tools)
     names = [d["name"] for d in json.loads(told.body)["tools"][0]["functionDeclarations"]]
     assert all(len(name) <= 64 and (name[0].isalpha() or name[0] == "_") for name in names)
-    assert {name: told.back[name].name for name in names} == dict(zip(names, (long, "1st", "a.b", "f"), strict=True))
+    assert {name: told.back[name].name for name in names} == dict(
+        zip(names, (long, "1st", "a.b", "f"), strict=True)
+    )
 
 
 def test_free_text_tools():
     told = write(tools=(Function(name="patch", custom=True, format={"type": "text"}),))
     (declaration,) = json.loads(told.body)["tools"][0]["functionDeclarations"]
-    assert declaration["parameters"] == {"type": "OBJECT", "properties": {"input": {"type": "STRING"}}, "required": ["input"]}
+    assert declaration["parameters"] == {
+        "type": "OBJECT",
+        "properties": {"input": {"type": "STRING"}},
+        "required": ["input"],
+    }
     assert told.back["patch"].custom
 
 
@@ -135,8 +148,11 @@ def test_schemas_without_end_are_refused_by_their_place():
         deep = {"type": "array", "items": deep}
     with pytest.raises(Fault, match=r"tools\[0\]\.parameters"):
         write(tools=(Function(name="f", parameters=deep, at=("tools", 0)),))
-    with pytest.raises(Fault, match="text.format"):
-        write(output_format=OutputFormat(kind="json_schema", schema=deep), fields={"output_format": ("text", "format")})
+    with pytest.raises(Fault, match=r"text\.format"):
+        write(
+            output_format=OutputFormat(kind="json_schema", schema=deep),
+            fields={"output_format": ("text", "format")},
+        )
 
 
 def test_sampling_and_limits():
@@ -170,7 +186,9 @@ def test_sampling_and_limits():
     assert lost(Facts(sampling=False), temperature=1.0) == ["temperature"]
 
 
-@pytest.mark.parametrize(("seed", "sent"), [(1 << 40, 0), ((1 << 40) + 7, 7), (2**31, 0), (-1, -1), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize(
+    ("seed", "sent"), [(1 << 40, 0), ((1 << 40) + 7, 7), (2**31, 0), (-1, -1), (2**31 - 1, 2**31 - 1)]
+)
 def test_e096(seed, sent):
     assert config(seed=seed) == {"seed": sent}
 
@@ -184,11 +202,19 @@ def test_five_stops():
     ("wanted", "facts", "expected"),
     [
         (Reasoning(mode="off"), Facts(), {"thinkingBudget": 0}),
-        (Reasoning(effort="none", visible=True), Facts(), {"thinkingBudget": 0, "includeThoughts": True}),
+        (Reasoning(effort="none", visible=True), Facts(), {"thinkingBudget": 0}),
         (Reasoning(effort="low"), Facts(), {"thinkingBudget": 1024}),
         (Reasoning(effort="medium"), Facts(), {"thinkingBudget": 8192}),
-        (Reasoning(effort="high", visible=True), Facts(), {"thinkingBudget": 24_576, "includeThoughts": True}),
-        (Reasoning(mode="off", visible=True), Facts(thinking_off=False, least_budget=128), {"thinkingBudget": 128}),
+        (
+            Reasoning(effort="high", visible=True),
+            Facts(),
+            {"thinkingBudget": 24_576, "includeThoughts": True},
+        ),
+        (
+            Reasoning(mode="off", visible=True),
+            Facts(thinking_off=False, least_budget=128),
+            {"thinkingBudget": 128},
+        ),
         (Reasoning(budget=100_000), Facts(most_budget=24_576), {"thinkingBudget": 24_576}),
         (Reasoning(budget=10), Facts(least_budget=512), {"thinkingBudget": 512}),
         (Reasoning(budget=-1), Facts(), {"thinkingBudget": -1}),
@@ -217,12 +243,16 @@ def test_e119_budgets(wanted, facts, expected):
     ],
 )
 def test_e119_levels(wanted, efforts, level):
-    assert config(Facts(thinking="level", efforts=efforts), reasoning=wanted) == {"thinkingConfig": {"thinkingLevel": level}}
+    assert config(Facts(thinking="level", efforts=efforts), reasoning=wanted) == {
+        "thinkingConfig": {"thinkingLevel": level}
+    }
 
 
 def test_thinking_without_a_level_or_a_thinking_model():
     level = Facts(thinking="level")
-    assert config(level, reasoning=Reasoning(budget=-1, visible=True)) == {"thinkingConfig": {"includeThoughts": True}}
+    assert config(level, reasoning=Reasoning(budget=-1, visible=True)) == {
+        "thinkingConfig": {"includeThoughts": True}
+    }
     assert config(Facts(thinking="none"), reasoning=Reasoning(effort="high")) is None
     assert lost(Facts(thinking="none"), reasoning=Reasoning(effort="high")) == ["reasoning"]
     assert lost(Facts(thinking="none"), reasoning=Reasoning(mode="off")) == []
@@ -230,7 +260,11 @@ def test_thinking_without_a_level_or_a_thinking_model():
 
 def test_output_formats():
     assert config(output_format=OutputFormat(kind="json_object")) == {"responseMimeType": "application/json"}
-    schema = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"const": "x"}}, "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"b": {"type": "integer"}, "a": {"const": "x"}},
+        "additionalProperties": False,
+    }
     assert config(output_format=OutputFormat(kind="json_schema", name="R", strict=True, schema=schema)) == {
         "responseMimeType": "application/json",
         "responseSchema": {

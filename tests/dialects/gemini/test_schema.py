@@ -11,8 +11,14 @@ from dragoman.dialects.gemini.schema import SchemaTooLarge, cleaned, without_mem
     ("given", "expected"),
     [
         ({"type": "string", "description": "d"}, {"type": "STRING", "description": "d"}),
-        ({"type": ["integer", "null"], "description": "d"}, {"type": "INTEGER", "nullable": True, "description": "d"}),
-        ({"type": ["null", "integer"], "description": "d"}, {"type": "INTEGER", "nullable": True, "description": "d"}),
+        (
+            {"type": ["integer", "null"], "description": "d"},
+            {"type": "INTEGER", "nullable": True, "description": "d"},
+        ),
+        (
+            {"type": ["null", "integer"], "description": "d"},
+            {"type": "INTEGER", "nullable": True, "description": "d"},
+        ),
         ({"type": ["integer", "string"]}, {"anyOf": [{"type": "INTEGER"}, {"type": "STRING"}]}),
         (
             {"type": ["integer", "string", "null"], "description": "d", "minimum": 1, "maxLength": 2},
@@ -36,12 +42,20 @@ from dragoman.dialects.gemini.schema import SchemaTooLarge, cleaned, without_mem
         ({"type": "string", "format": "uuid"}, {"type": "STRING"}),
         ({"type": "string", "format": "date-time"}, {"type": "STRING", "format": "date-time"}),
         ({"type": "integer", "format": "int64"}, {"type": "INTEGER", "format": "int64"}),
-        ({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 9}, {"type": "INTEGER", "minimum": 1, "maximum": 8}),
+        (
+            {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 9},
+            {"type": "INTEGER", "minimum": 1, "maximum": 8},
+        ),
         ({"type": "number", "exclusiveMinimum": 0}, {"type": "NUMBER", "minimum": 0}),
         ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, {"type": "INTEGER", "minimum": 4}),
         ({"type": "array"}, {"type": "ARRAY", "items": {"type": "STRING"}}),
         (
-            {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "minItems": 2, "uniqueItems": True},
+            {
+                "type": "array",
+                "prefixItems": [{"type": "string"}, {"type": "integer"}],
+                "minItems": 2,
+                "uniqueItems": True,
+            },
             {"type": "ARRAY", "items": {"anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]}, "minItems": 2},
         ),
         ({"type": "object", "properties": {}}, {"type": "OBJECT"}),
@@ -79,7 +93,10 @@ def test_references_are_inlined_and_members_beside_them_count():
     schema = {
         "$defs": {"P": {"type": "object", "description": "a point", "properties": {"x": {"type": "number"}}}},
         "type": "object",
-        "properties": {"p": {"$ref": "#/$defs/P", "description": "mine"}, "q": {"$ref": "#/definitions/none"}},
+        "properties": {
+            "p": {"$ref": "#/$defs/P", "description": "mine"},
+            "q": {"$ref": "#/definitions/none"},
+        },
     }
     assert cleaned(schema)["properties"] == {
         "p": {"type": "OBJECT", "description": "mine", "properties": {"x": {"type": "NUMBER"}}},
@@ -89,7 +106,9 @@ def test_references_are_inlined_and_members_beside_them_count():
 
 def test_a_schema_that_contains_itself_ends():
     schema = {
-        "$defs": {"N": {"type": "object", "properties": {"v": {"type": "string"}, "next": {"$ref": "#/$defs/N"}}}},
+        "$defs": {
+            "N": {"type": "object", "properties": {"v": {"type": "string"}, "next": {"$ref": "#/$defs/N"}}}
+        },
         "$ref": "#/$defs/N",
     }
     assert cleaned(schema) == {
@@ -97,9 +116,9 @@ def test_a_schema_that_contains_itself_ends():
         "properties": {"v": {"type": "STRING"}, "next": {"type": "OBJECT"}},
     }
     assert cleaned({"$ref": "#"}) == {"type": "OBJECT"}
-    assert cleaned({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}) == {
-        "type": "OBJECT"
-    }
+    assert cleaned(
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
+    ) == {"type": "OBJECT"}
 
 
 def test_all_of_is_merged_in_order():

@@ -16,21 +16,36 @@ from dragoman.dialects.gemini.schema_reader import json_schema
         ({"type": "string"}, {"type": "string"}),
         (
             {"type": 6, "properties": {"a": {"type": 1}, "b": {"type": 5, "items": {"type": 3}}}},
-            {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "integer"}}}},
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "integer"}}},
+            },
         ),
         ({"type": 4}, {"type": "boolean"}),
         ({"type": 2}, {"type": "number"}),
         ({"type": 7}, {"type": "null"}),
         ({"type": "TYPE_UNSPECIFIED", "description": "d"}, {"description": "d"}),
         ({"type": "INTEGER", "nullable": True}, {"type": ["integer", "null"]}),
-        ({"type": "STRING", "nullable": True, "enum": ["a"]}, {"type": ["string", "null"], "enum": ["a", None]}),
+        (
+            {"type": "STRING", "nullable": True, "enum": ["a"]},
+            {"type": ["string", "null"], "enum": ["a", None]},
+        ),
         (
             {"any_of": [{"type": "STRING"}, {"type": "INTEGER"}], "nullable": True},
             {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
         ),
-        ({"type": "ARRAY", "min_items": "2", "maxItems": 3.0}, {"type": "array", "minItems": 2, "maxItems": 3}),
-        ({"type": "OBJECT", "additionalProperties": False}, {"type": "object", "additionalProperties": False}),
-        ({"defs": {"A": {"type": "STRING"}}, "ref": "#/$defs/A"}, {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}}),
+        (
+            {"type": "ARRAY", "min_items": "2", "maxItems": 3.0},
+            {"type": "array", "minItems": 2, "maxItems": 3},
+        ),
+        (
+            {"type": "OBJECT", "additionalProperties": False},
+            {"type": "object", "additionalProperties": False},
+        ),
+        (
+            {"defs": {"A": {"type": "STRING"}}, "ref": "#/$defs/A"},
+            {"$ref": "#/$defs/A", "$defs": {"A": {"type": "string"}}},
+        ),
         ({"type": "STRING", "unknown": 1, "format": None}, {"type": "string"}),
     ],
 )
@@ -39,7 +54,9 @@ def test_members(given, expected):
 
 
 def test_the_stated_order_of_properties_is_kept():
-    told = json_schema({"type": "OBJECT", "properties": {"b": {}, "a": {}, "c": {}}, "propertyOrdering": ["c", "a"]}, ())
+    told = json_schema(
+        {"type": "OBJECT", "properties": {"b": {}, "a": {}, "c": {}}, "propertyOrdering": ["c", "a"]}, ()
+    )
     assert list(told["properties"]) == ["c", "a", "b"]
 
 

@@ -4,7 +4,15 @@ import pytest
 
 from dragoman.dialects.openai_chat.arguments import Arguments
 
-WHOLE = ["{}", '{"a":1}', '{"a":"}"}', r'{"a":"\"}"}', r'{"a":"\\"}', '{"a":{"b":[1,{"c":"]"}]}}', ' {"é":"\\u007d"}']
+WHOLE = [
+    "{}",
+    '{"a":1}',
+    '{"a":"}"}',
+    r'{"a":"\"}"}',
+    r'{"a":"\\"}',
+    '{"a":{"b":[1,{"c":"]"}]}}',
+    ' {"é":"\\u007d"}',
+]
 
 
 @pytest.mark.parametrize("text", WHOLE)

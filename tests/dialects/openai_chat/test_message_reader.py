@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.conversation import Cache, Opaque, Refusal, Signature, Text, Thinking, ToolCall, ToolResult, Turn
+from dragoman.core.conversation import (
+    Cache,
+    Opaque,
+    Refusal,
+    Signature,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 from dragoman.core.faults import Fault
 from dragoman.dialects.openai_chat.message_reader import read_turns
 from dragoman.dialects.openai_chat.parts import Bound
@@ -34,7 +44,9 @@ def test_roles_stay_what_and_where_they_are() -> None:
 
 def test_tool_calls() -> None:  # E045
     (block,) = assistant(content="", tool_calls=[call('{"city":"NY"}')]).blocks  # E010: no empty text
-    assert block == ToolCall(id="call_1", name="f", arguments='{"city":"NY"}', at=("messages", 0, "tool_calls", 0))
+    assert block == ToolCall(
+        id="call_1", name="f", arguments='{"city":"NY"}', at=("messages", 0, "tool_calls", 0)
+    )
 
 
 @pytest.mark.parametrize("arguments", ["", "null", " ", None])
@@ -56,15 +68,15 @@ def test_arguments_as_an_object_and_custom_calls() -> None:
 
 
 def test_everything_an_sdk_replays_is_taken() -> None:
-    nulls = dict.fromkeys(("tool_calls", "function_call", "refusal", "audio", "reasoning_content", "annotations"))
+    nulls = dict.fromkeys(
+        ("tool_calls", "function_call", "refusal", "audio", "reasoning_content", "annotations")
+    )
     assert assistant(content="a", **nulls).blocks == (Text(text="a", at=("messages", 0, "content")),)
 
 
 def test_reasoning_stands_in_front_and_google_signs_calls() -> None:
     google = {"extra_content": {"google": {"thought_signature": "Zw=="}}}
-    thought, text, signed = assistant(
-        content="a", reasoning_content="t", tool_calls=[call(**google)]
-    ).blocks
+    thought, text, signed = assistant(content="a", reasoning_content="t", tool_calls=[call(**google)]).blocks
     assert thought == Thinking(text="t", at=("messages", 0))
     assert isinstance(text, Text)
     assert isinstance(signed, ToolCall)
@@ -80,7 +92,9 @@ def test_reasoning_among_the_parts() -> None:
 
 
 def test_refusals_and_spoken_answers() -> None:
-    assert assistant(content=None, refusal="No.").blocks == (Refusal(text="No.", at=("messages", 0, "refusal")),)
+    assert assistant(content=None, refusal="No.").blocks == (
+        Refusal(text="No.", at=("messages", 0, "refusal")),
+    )
     bound: Bound = []
     (turn,) = read_turns({"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]}, bound)
     assert turn.blocks == (
@@ -137,10 +151,16 @@ def test_a_mark_on_a_message_is_one_on_its_last_part() -> None:
         ({"role": "assistant", "tool_calls": [{"type": "function"}]}, "messages[0].tool_calls[0].id"),
         ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "messages[0].tool_calls[0].function"),
         # E046
-        ({"role": "assistant", "tool_calls": [call('{"city":')]}, "messages[0].tool_calls[0].function.arguments"),
+        (
+            {"role": "assistant", "tool_calls": [call('{"city":')]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
         ({"role": "assistant", "tool_calls": [call("[1]")]}, "messages[0].tool_calls[0].function.arguments"),
         ({"role": "assistant", "tool_calls": [call(5)]}, "messages[0].tool_calls[0].function.arguments"),
-        ({"role": "assistant", "function_call": {"name": "f", "arguments": "x"}}, "messages[0].function_call.arguments"),
+        (
+            {"role": "assistant", "function_call": {"name": "f", "arguments": "x"}},
+            "messages[0].function_call.arguments",
+        ),
     ],
 )
 def test_what_cannot_be_is_400_with_its_path(message: Any, path: str) -> None:

@@ -74,7 +74,10 @@ def test_audio(format_: str, media_type: str) -> None:
 
 
 def test_files() -> None:
-    part = {"type": "file", "file": {"filename": "r.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}}
+    part = {
+        "type": "file",
+        "file": {"filename": "r.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
+    }
     (file,) = read(part)
     assert (file.kind, file.media_type, file.name, file.source) == (
         "document",
@@ -137,12 +140,21 @@ def test_cache_marks() -> None:
         ({"type": "text", "text": 5}, "messages[0].content[0].text"),
         ({"type": "image_url"}, "messages[0].content[0].image_url"),
         ({"type": "image_url", "image_url": {"url": "ftp://x"}}, "messages[0].content[0].image_url.url"),
-        ({"type": "image_url", "image_url": {"url": "data:image/png,abc"}}, "messages[0].content[0].image_url.url"),
-        ({"type": "image_url", "image_url": {"url": "https://x", "detail": 1}}, "messages[0].content[0].image_url.detail"),
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png,abc"}},
+            "messages[0].content[0].image_url.url",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x", "detail": 1}},
+            "messages[0].content[0].image_url.detail",
+        ),
         ({"type": "input_audio", "input_audio": {}}, "messages[0].content[0].input_audio.data"),
         ({"type": "file", "file": {}}, "messages[0].content[0].file"),
         ({"type": "text", "text": "x", "cache_control": 1}, "messages[0].content[0].cache_control"),
-        ({"type": "text", "text": "x", "cache_control": {"ttl": "9h"}}, "messages[0].content[0].cache_control.ttl"),
+        (
+            {"type": "text", "text": "x", "cache_control": {"ttl": "9h"}},
+            "messages[0].content[0].cache_control.ttl",
+        ),
     ],
 )
 def test_what_cannot_be_is_400_with_its_path(part: object, path: str) -> None:
@@ -187,10 +199,16 @@ def test_written_audio_and_video() -> None:
 @pytest.mark.parametrize(
     ("media", "facts"),
     [
-        (Media(kind="document", source=Url("https://x/r.pdf"), at=("a",)), {}),  # E076: loaded before it comes here
+        (
+            Media(kind="document", source=Url("https://x/r.pdf"), at=("a",)),
+            {},
+        ),  # E076: loaded before it comes here
         (Media(kind="document", source=FileId("anthropic", "f"), at=("a",)), {}),
         (Media(kind="image", source=FileId("openai", "f"), at=("a",)), {}),
-        (Media(kind="video", source=Base64("x"), media_type="video/mp4", at=("a",)), {"developer_role": True}),
+        (
+            Media(kind="video", source=Base64("x"), media_type="video/mp4", at=("a",)),
+            {"developer_role": True},
+        ),
         (Media(kind="audio", source=Base64("x"), media_type="audio/strange", at=("a",)), {}),
         (Media(kind="document", source=Base64("x"), at=("a",)), {"files": False}),
         (Media(kind="image", source=Url("gs://bucket/x.png"), at=("a",)), {}),

@@ -32,8 +32,14 @@ def test_citations_count_in_the_whole_answer() -> None:
     cited = [Citation(url="u", title="t", start=2, end=4), Citation(url="v"), Citation(title="no url")]
     written = write_citations(cited, 10, 7)
     assert written == [
-        {"type": "url_citation", "url_citation": {"start_index": 12, "end_index": 14, "title": "t", "url": "u"}},
-        {"type": "url_citation", "url_citation": {"start_index": 10, "end_index": 17, "title": "", "url": "v"}},
+        {
+            "type": "url_citation",
+            "url_citation": {"start_index": 12, "end_index": 14, "title": "t", "url": "u"},
+        },
+        {
+            "type": "url_citation",
+            "url_citation": {"start_index": 10, "end_index": 17, "title": "", "url": "v"},
+        },
     ]
     back = read_citations(written, 10)
     assert [(one.url, one.start, one.end) for one in back] == [("u", 2, 4), ("v", 0, 7)]
@@ -43,5 +49,7 @@ def test_odd_annotations_are_left_out() -> None:
     odd = [1, {}, {"type": "file_citation"}, {"type": "url_citation", "url_citation": {"url": 3}}]
     assert read_citations(odd) == ()
     assert read_citations("x") == ()
-    unplaced = read_citations([{"type": "url_citation", "url_citation": {"url": "u", "start_index": 5, "end_index": 2}}])
+    unplaced = read_citations(
+        [{"type": "url_citation", "url_citation": {"url": "u", "start_index": 5, "end_index": 2}}]
+    )
     assert (unplaced[0].start, unplaced[0].end) == (-1, -1)

@@ -27,7 +27,11 @@ GOOGLE = Signature(origin="gemini", value="Zw==")
         [Thinking(text="t", signature=GPT)],
         [Thinking(text="", signature=GPT)],
         [Thinking(text="t", signature=GOOGLE)],
-        [Thinking(text="a", signature=CLAUDE), Thinking(signature=CLAUDE, redacted=True), Thinking(text="b", signature=GPT)],
+        [
+            Thinking(text="a", signature=CLAUDE),
+            Thinking(signature=CLAUDE, redacted=True),
+            Thinking(text="b", signature=GPT),
+        ],
         [Thinking(text="a"), Thinking(text="b", signature=CLAUDE)],
     ],
 )
@@ -48,7 +52,13 @@ def test_the_entries_have_the_forms_that_openrouter_gives() -> None:
     ]
     assert details([Thinking(text="t", signature=GPT)]) == [
         {"type": "reasoning.summary", "summary": "t", "format": "openai-responses-v1", "index": 0},
-        {"type": "reasoning.encrypted", "data": "E", "id": "rs_1", "format": "openai-responses-v1", "index": 1},
+        {
+            "type": "reasoning.encrypted",
+            "data": "E",
+            "id": "rs_1",
+            "format": "openai-responses-v1",
+            "index": 1,
+        },
     ]
 
 
@@ -93,7 +103,12 @@ class TestFromAStream:
         second = Signature(origin="anthropic", value="S2")
         expected = [Thinking(text="one", signature=CLAUDE), Thinking(text="two", signature=second)]
         merged = [seal_entry(CLAUDE, 0), {**seal_entry(second, 1), "text": "two"}]
-        loose = [seal_entry(CLAUDE, 0), text_entry(None, "t", 1), text_entry(None, "wo", 1), seal_entry(second, 1)]
+        loose = [
+            seal_entry(CLAUDE, 0),
+            text_entry(None, "t", 1),
+            text_entry(None, "wo", 1),
+            seal_entry(second, 1),
+        ]
         for entries in (merged, loose):
             message = {"reasoning_content": "onetwo", "reasoning_details": entries}
             assert carried(message).thinking == expected
@@ -113,7 +128,9 @@ class TestGemini:
     def test_one_without_goes_to_the_text_else_to_the_first_call_else_alone(self) -> None:
         found = carried({"reasoning_details": details([Text(text="", signature=GOOGLE)])})
         assert assembled(found, [Text(text="x")], []) == (Text(text="x", signature=GOOGLE),)
-        assert assembled(found, [], [ToolCall(id="c", name="f")]) == (ToolCall(id="c", name="f", signature=GOOGLE),)
+        assert assembled(found, [], [ToolCall(id="c", name="f")]) == (
+            ToolCall(id="c", name="f", signature=GOOGLE),
+        )
         assert assembled(found, [], []) == (Text(text="", signature=GOOGLE),)
 
     def test_on_the_call_itself(self) -> None:

@@ -19,7 +19,10 @@ def declared(name: str = "f", **more: Any) -> dict[str, Any]:
 
 class TestReading:
     def test_functions(self) -> None:
-        tool = {**declared(description="d", parameters=SCHEMA, strict=True), "cache_control": {"type": "ephemeral"}}
+        tool = {
+            **declared(description="d", parameters=SCHEMA, strict=True),
+            "cache_control": {"type": "ephemeral"},
+        }
         assert read_tools({"tools": [tool]}) == (
             Function(
                 name="f", description="d", parameters=SCHEMA, strict=True, cache=Cache(), at=("tools", 0)
@@ -86,7 +89,12 @@ class TestReading:
             ({"tool_choice": declared()}, ToolChoice(mode="tool", name="f")),
             ({"tool_choice": {"type": "custom", "custom": {"name": "p"}}}, ToolChoice(mode="tool", name="p")),
             (
-                {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [declared("a")]}}},
+                {
+                    "tool_choice": {
+                        "type": "allowed_tools",
+                        "allowed_tools": {"mode": "required", "tools": [declared("a")]},
+                    }
+                },
                 ToolChoice(mode="required", allowed=("a",)),
             ),
             ({"function_call": "none"}, ToolChoice(mode="none")),
@@ -103,7 +111,10 @@ class TestReading:
             ({"tool_choice": 1}, "tool_choice"),
             ({"tool_choice": {"type": "x"}}, "tool_choice.type"),
             ({"tool_choice": {"type": "function"}}, "tool_choice.function.name"),
-            ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "x"}}}, "tool_choice.allowed_tools.mode"),
+            (
+                {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "x"}}},
+                "tool_choice.allowed_tools.mode",
+            ),
             ({"function_call": "required"}, "function_call"),
         ],
     )
@@ -114,7 +125,11 @@ class TestReading:
 
 
 def write(
-    *tools: Any, choice: ToolChoice | None = None, facts: Facts | None = None, origin: Any = "anthropic", **more: Any
+    *tools: Any,
+    choice: ToolChoice | None = None,
+    facts: Facts | None = None,
+    origin: Any = "anthropic",
+    **more: Any,
 ) -> tuple[dict[str, Any], list[Loss]]:
     losses: list[Loss] = []
     conversation = Conversation(origin=origin, turns=(), tools=tools, tool_choice=choice, **more)

@@ -30,7 +30,7 @@ I0 = ("input", 0)
 C0 = ("input", 0, "content", 0)
 
 
-def read(*items: Any) -> tuple[list[Turn], Declared]:  # noqa: ANN401
+def read(*items: Any) -> tuple[list[Turn], Declared]:
     into = declared()
     reader = ItemReader(into)
     reader.read(list(items))
@@ -43,7 +43,7 @@ def one(item: dict[str, Any]) -> Turn:
     return turns[0]
 
 
-def part(**members: Any) -> Any:  # noqa: ANN401
+def part(**members: Any) -> Any:
     return one({"role": "user", "content": [members]}).blocks[0]
 
 
@@ -99,9 +99,9 @@ def test_images() -> None:  # E014
 
 
 def test_files() -> None:
-    assert part(type="input_file", filename="r.pdf", file_data="data:application/pdf;base64,JVBERi0=") == Media(
-        kind="document", source=Base64("JVBERi0="), media_type="application/pdf", name="r.pdf", at=C0
-    )
+    assert part(
+        type="input_file", filename="r.pdf", file_data="data:application/pdf;base64,JVBERi0="
+    ) == Media(kind="document", source=Base64("JVBERi0="), media_type="application/pdf", name="r.pdf", at=C0)
     assert part(type="input_file", file_data="JVBERi0=").media_type == "application/pdf"
     assert part(type="input_file", file_url="https://x/r.pdf") == Media(
         kind="document", source=Url("https://x/r.pdf"), media_type="application/pdf", at=C0
@@ -167,9 +167,7 @@ def test_calls_and_outputs() -> None:  # E060, E067
         ToolCall(id="c2", name="g", arguments="{}", namespace="n", at=("input", 1)),
         ToolCall(id="c3", name="p", arguments="raw", custom=True, at=("input", 2)),
         ToolResult(call_id="c1", content=(Text(text="r", at=("input", 3, "output")),), at=("input", 3)),
-        ToolResult(
-            call_id="c2", content=(Text(text="s", at=("input", 4, "output", 0)),), at=("input", 4)
-        ),
+        ToolResult(call_id="c2", content=(Text(text="s", at=("input", 4, "output", 0)),), at=("input", 4)),
         ToolResult(call_id="c3", custom=True, at=("input", 5)),
     ]
 
@@ -199,9 +197,7 @@ def test_sealed_reasoning_gets_its_origin_back() -> None:
     redacted = {"type": "reasoning", "summary": [], "encrypted_content": seal(foreign, redacted=True)}
     assert one(redacted).blocks == (Thinking(signature=foreign, redacted=True, at=I0),)
     own = Signature(origin="openai_responses", value="gAAA", id="rs_vendor")
-    assert one(item | {"encrypted_content": seal(own)}).blocks == (
-        Thinking(text="t", signature=own, at=I0),
-    )
+    assert one(item | {"encrypted_content": seal(own)}).blocks == (Thinking(text="t", signature=own, at=I0),)
 
 
 def test_signature_of_a_call() -> None:

@@ -56,7 +56,7 @@ def lost(*turns: Turn, origin: Origin = "anthropic") -> list[tuple[str | int, ..
     return [loss.at for loss in made.losses]
 
 
-def result(*content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def result(*content: Any, **more: Any) -> dict[str, Any]:
     return items(assistant(CALL), user(ToolResult(call_id="t1", content=content, **more)))[1]
 
 
@@ -111,7 +111,9 @@ def test_annotation_of_a_whole_text() -> None:
 def test_calls_and_results_keep_their_order() -> None:  # E067
     assert items(
         assistant(Text(text="look"), CALL, ToolCall(id="t2", name="g")),
-        user(ToolResult(call_id="t2", content=(Text(text="2"),)), ToolResult(call_id="t1"), Text(text="go on")),
+        user(
+            ToolResult(call_id="t2", content=(Text(text="2"),)), ToolResult(call_id="t1"), Text(text="go on")
+        ),
     ) == [
         {
             "type": "message",
@@ -175,7 +177,7 @@ def test_what_a_result_says() -> None:
 
 
 def test_result_without_its_call() -> None:  # E063
-    def lone(*content: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    def lone(*content: Any) -> list[dict[str, Any]]:
         return items(user(ToolResult(call_id="x", content=content), Text(text="u")))
 
     assert [item["content"][0]["text"] for item in lone(Text(text="r"))] == ["Tool result: r", "u"]
@@ -264,7 +266,9 @@ def test_media(media: Media, part: dict[str, Any]) -> None:  # E014, E075, E076
 def test_media_that_cannot_go_are_refused(media: Media) -> None:
     at = ("messages", 0, "content", 1)
     with pytest.raises(Fault) as raised:
-        media_part(Media(kind=media.kind, source=media.source, media_type=media.media_type, at=at), "anthropic")
+        media_part(
+            Media(kind=media.kind, source=media.source, media_type=media.media_type, at=at), "anthropic"
+        )
     assert (raised.value.status, raised.value.param) == (400, "messages.0.content.1")
 
 
@@ -276,7 +280,9 @@ def test_losses() -> None:
     assert lost(user(strange)) == [at]
     assert lost(Turn(role="user", name="bob", blocks=(Text(text="x"),), at=at)) == [(*at, "name")]
     assert lost(assistant(Media(kind="image", source=Base64("A"), at=at))) == [at]
-    assert lost(Turn(role="assistant", blocks=(Thinking(text="t", at=at),)), origin="openai_responses") == [at]
+    assert lost(Turn(role="assistant", blocks=(Thinking(text="t", at=at),)), origin="openai_responses") == [
+        at
+    ]
 
 
 def test_foreign_blocks_with_words_are_text() -> None:

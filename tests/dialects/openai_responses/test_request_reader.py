@@ -22,7 +22,7 @@ from dragoman.core.faults import Fault
 from dragoman.dialects.openai_responses.request_reader import read_request
 
 
-def read(**members: Any) -> Conversation:  # noqa: ANN401
+def read(**members: Any) -> Conversation:
     return read_request(json.dumps({"model": "m", "input": "hi", **members}).encode())
 
 
@@ -113,7 +113,13 @@ def test_what_says_the_rule_is_not_said() -> None:
 
 
 def test_schema() -> None:  # E109
-    shape = {"type": "json_schema", "name": "R", "schema": {"type": "object"}, "strict": True, "description": "d"}
+    shape = {
+        "type": "json_schema",
+        "name": "R",
+        "schema": {"type": "object"},
+        "strict": True,
+        "description": "d",
+    }
     assert read(text={"format": shape}).output_format == OutputFormat(
         kind="json_schema", name="R", schema={"type": "object"}, strict=True, description="d"
     )
@@ -237,13 +243,20 @@ _JSON = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["input", "tools", "tool_choice", "text", "reasoning", "include", "metadata", "user"]),
+        st.sampled_from(
+            ["input", "tools", "tool_choice", "text", "reasoning", "include", "metadata", "user"]
+        ),
         _JSON,
         max_size=5,
     )
 )
 def test_hostile_requests_are_conversations_or_faults(members: dict[str, Any]) -> None:
+    assert outcome(json.dumps(members).encode()) in (200, 400)
+
+
+def outcome(body: bytes) -> int:
     try:
-        read_request(json.dumps(members).encode())
+        read_request(body)
     except Fault as fault:
-        assert fault.status == 400
+        return fault.status
+    return 200

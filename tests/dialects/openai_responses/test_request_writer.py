@@ -36,20 +36,20 @@ SCHEMA = {"type": "object", "properties": {"b": {}, "a": {}}}
 F = Function(name="f", parameters=SCHEMA, at=("tools", 0))
 
 
-def conversation(**fields: Any) -> Conversation:  # noqa: ANN401
+def conversation(**fields: Any) -> Conversation:
     return Conversation(**{"origin": "openai_chat", "turns": (HI,), **fields})
 
 
-def write(facts: Facts | None = None, *, stream: bool = False, **fields: Any) -> Written:  # noqa: ANN401
+def write(facts: Facts | None = None, *, stream: bool = False, **fields: Any) -> Written:
     target = Target(model="gpt-x", facts=facts or Facts(), stream=stream)
     return write_request(conversation(**fields), target)
 
 
-def body(facts: Facts | None = None, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def body(facts: Facts | None = None, **fields: Any) -> dict[str, Any]:
     return json.loads(write(facts, **fields).body)
 
 
-def lost(**fields: Any) -> list[tuple[str | int, ...]]:  # noqa: ANN401
+def lost(**fields: Any) -> list[tuple[str | int, ...]]:
     return [loss.at for loss in write(**fields).losses]
 
 
@@ -168,7 +168,7 @@ def test_web_search() -> None:
 @pytest.mark.parametrize(
     ("origin", "param"), [("anthropic", "tools.0.type"), ("gemini", "tools[0].codeExecution")]
 )
-def test_other_vendors_tools_are_refused(origin: Any, param: str) -> None:  # noqa: ANN401
+def test_other_vendors_tools_are_refused(origin: Any, param: str) -> None:
     tool = Opaque(origin=origin, kind="codeExecution", raw={}, at=("tools", 0))
     with pytest.raises(Fault) as raised:
         write(origin=origin, tools=(tool,))
@@ -195,7 +195,10 @@ def test_limits() -> None:
 
 def test_losses_name_the_clients_members() -> None:
     fields = {"top_k": ("generationConfig", "topK"), "seed": ("generationConfig", "seed")}
-    assert lost(top_k=4, seed=1, fields=fields) == [("generationConfig", "topK"), ("generationConfig", "seed")]
+    assert lost(top_k=4, seed=1, fields=fields) == [
+        ("generationConfig", "topK"),
+        ("generationConfig", "seed"),
+    ]
     assert lost(frequency_penalty=0.5, presence_penalty=0.1, logit_bias={"1": 2.0}) == [
         ("frequency_penalty",),
         ("presence_penalty",),
@@ -205,7 +208,9 @@ def test_losses_name_the_clients_members() -> None:
     assert lost(modalities=("text", "audio")) == [("modalities",)]
     assert lost(extras={"prediction": {}, "$note": 1}) == [("prediction",)]
     assert lost(origin="anthropic", extras={"safeguards": []}) == []
-    assert lost(tools=(Function(name="f", cache=Cache(), at=("tools", 0)),)) == [("tools", 0, "cache_control")]
+    assert lost(tools=(Function(name="f", cache=Cache(), at=("tools", 0)),)) == [
+        ("tools", 0, "cache_control")
+    ]
     assert lost(facts=Facts(sampling=False), temperature=1.0) == [("temperature",)]
     assert "temperature" not in body(Facts(sampling=False), temperature=1.0)
 
@@ -281,6 +286,15 @@ def test_names_of_ours() -> None:  # E099
     assert lost(origin="anthropic", service_tier="standard_only") == [("service_tier",)]
 
 
+@pytest.mark.parametrize("members", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}])
+def test_output_of_a_call_that_the_vendor_keeps(members: dict[str, str]) -> None:
+    item = {"type": "function_call_output", "call_id": "c1", "output": "r"}
+    asked = read_request(json.dumps({"model": "m", "input": [item], **members}).encode())
+    made = json.loads(write_request(asked, Target(model="m", facts=Facts())).body)
+    assert made["input"] == [item]
+    assert {name: made[name] for name in members} == members
+
+
 def test_urls_that_the_api_loads() -> None:
     facts = Facts()
     assert takes_url(Media(kind="image", source=Url("https://x/y.png")), facts)
@@ -297,13 +311,15 @@ def again(request: dict[str, Any]) -> tuple[Conversation, Conversation]:
     """A request as read, and as read from what was written of it; without paths, and without the members that a
     stateless upstream always gets."""
     asked = read_request(json.dumps({"model": "m", **request}).encode())
-    sent = write_request(asked, Target(model="m", facts=Facts(efforts=("none", "low", "medium", "high", "max"))))
+    sent = write_request(
+        asked, Target(model="m", facts=Facts(efforts=("none", "low", "medium", "high", "max")))
+    )
     assert not sent.losses
     return without_paths(asked), without_paths(read_request(sent.body))
 
 
 def without_paths(asked: Conversation) -> Conversation:
-    def bare(value: Any) -> Any:  # noqa: ANN401
+    def bare(value: Any) -> Any:
         if isinstance(value, msgspec.Struct):
             cleared = {"at": ()} if hasattr(value, "at") else {}
             if isinstance(value, Conversation):
@@ -322,7 +338,9 @@ _PARTS = st.lists(
         st.builds(lambda text: {"type": "input_text", "text": text}, _TEXT),
         st.just({"type": "input_image", "image_url": "https://x/y.png", "detail": "high"}),
         st.just({"type": "input_image", "image_url": "data:image/png;base64,AAAA"}),
-        st.just({"type": "input_file", "filename": "r.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}),
+        st.just(
+            {"type": "input_file", "filename": "r.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
+        ),
         st.just({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}}),
         st.just({"type": "tomorrow", "x": 1}),
     ),
@@ -356,7 +374,14 @@ _ITEMS = st.lists(
     max_size=5,
 )  # fmt: skip
 _CALLS = [
-    {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "namespace": "n"},
+    {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "c1",
+        "name": "f",
+        "arguments": "{}",
+        "namespace": "n",
+    },
     {"type": "custom_tool_call", "call_id": "c2", "name": "p", "input": "raw"},
     {"type": "function_call_output", "call_id": "c1", "output": "r"},
     {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "a"}] * 2},
@@ -400,6 +425,6 @@ _TOOLS = [
 
 
 @given(_ITEMS, st.fixed_dictionaries({}, optional=_MEMBERS), st.booleans())
-def test_own_requests_go_back(items: list[Any], members: dict[str, Any], calls: bool) -> None:  # noqa: FBT001
+def test_own_requests_go_back(items: list[Any], members: dict[str, Any], calls: bool) -> None:
     before, after = again({"input": items + (_CALLS if calls else []), "tools": _TOOLS, **members})
     assert after == before

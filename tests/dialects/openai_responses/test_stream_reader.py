@@ -55,7 +55,7 @@ MESSAGE = {
 CALL = {"type": "function_call", "id": "fc_v", "call_id": "c1", "name": "f", "arguments": '{"a":1}'}
 
 
-def ended(*output: Frame, status: str = "completed", **more: Any) -> Frame:  # noqa: ANN401
+def ended(*output: Frame, status: str = "completed", **more: Any) -> Frame:
     response = {"id": "resp_v", "status": status, "output": list(output), "usage": USAGE, **more}
     return {"type": f"response.{status}", "response": response}
 
@@ -81,7 +81,7 @@ def done(item: Frame, place: int = 0) -> Frame:
     return {"type": "response.output_item.done", "output_index": place, "item": item}
 
 
-def delta(kind: str, text: str, place: int = 0, **more: Any) -> Frame:  # noqa: ANN401
+def delta(kind: str, text: str, place: int = 0, **more: Any) -> Frame:
     return {"type": f"response.{kind}.delta", "output_index": place, "delta": text, **more}
 
 
@@ -319,7 +319,7 @@ def test_searches_are_the_vendors_own() -> None:
         (None, "length"),
     ],
 )
-def test_incomplete_stays_so_with_calls(details: Frame | None, finish: Any) -> None:  # E149  # noqa: ANN401
+def test_incomplete_stays_so_with_calls(details: Frame | None, finish: Any) -> None:  # E149
     last = ended(CALL, status="incomplete", incomplete_details=details)
     assert read(CREATED, last)[-2:] == [Finished(finish=finish), Ended()]
 
@@ -377,12 +377,19 @@ def test_members_of_odd_types_do_no_harm(junk: object) -> None:
         {"type": "response.created", "response": junk},
         {"type": "response.output_item.added", "output_index": junk, "item": junk},
         {"type": "response.output_item.done", "item": {"type": "message", "content": junk}},
-        {"type": "response.output_item.done", "output_index": 1, "item": {"type": "reasoning", "summary": junk}},
+        {
+            "type": "response.output_item.done",
+            "output_index": 1,
+            "item": {"type": "reasoning", "summary": junk},
+        },
         {"type": "response.output_item.done", "output_index": 2, "item": CALL | {"arguments": junk}},
         {"type": "response.output_text.delta", "delta": junk, "logprobs": junk},
         {"type": "response.output_text.annotation.added", "annotation": junk},
         {"type": "response.function_call_arguments.delta", "delta": junk},
-        {"type": "response.completed", "response": {"output": junk, "usage": junk, "incomplete_details": junk}},
+        {
+            "type": "response.completed",
+            "response": {"output": junk, "usage": junk, "incomplete_details": junk},
+        },
         {"type": "response.failed", "response": junk},
     ):
         read(CREATED, frame)

@@ -6,12 +6,18 @@ import json
 from typing import Any
 
 import httpx2
+import msgspec
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.core.conversation import (
     Annotated,
+    Answer,
     Base64,
+    Block,
+    Choice,
     Citation,
     Closed,
     Conversation,
@@ -19,6 +25,7 @@ from dragoman.core.conversation import (
     Ended,
     Event,
     Failed,
+    Finish,
     Finished,
     Logprobs,
     Media,
@@ -40,6 +47,8 @@ from dragoman.core.framing import SseSplitter, sse_parts
 from dragoman.core.signatures import unseal
 from dragoman.core.usage import Usage
 from dragoman.dialects.base import Reply
+from dragoman.dialects.openai_responses.answer import write_answer
+from dragoman.dialects.openai_responses.stream_reader import ResponsesReader
 from dragoman.dialects.openai_responses.stream_writer import ResponsesWriter
 
 Frame = dict[str, Any]
@@ -111,7 +120,7 @@ def sdk_client(body: bytes) -> openai.OpenAI:
     return openai.OpenAI(api_key="k", base_url="http://gateway/v1", http_client=transport, max_retries=0)
 
 
-def through_sdk(events: list[Event], reply: Reply = REPLY) -> Any:  # noqa: ANN401
+def through_sdk(events: list[Event], reply: Reply = REPLY) -> Any:
     """The final response of the SDK's accumulator; ``create(stream=True)`` reads the same bytes to their end."""
     body = written(events, reply)
     client = sdk_client(body)
@@ -159,9 +168,7 @@ def test_text_word_for_word() -> None:  # E230
     for number, frame in enumerate(expected):
         seen = found[number]
         if "response" in frame:
-            seen = seen | {
-                "response": {name: seen["response"][name] for name in frame["response"]}
-            }
+            seen = seen | {"response": {name: seen["response"][name] for name in frame["response"]}}
         assert seen == frame | {"sequence_number": number}
     assert len(found) == len(expected)
     assert b"[DONE]" not in written(HELLO)  # E247
@@ -313,7 +320,13 @@ def test_call_signed_before_and_after() -> None:
     sealed = unseal(output[0]["encrypted_content"], "openai_responses")
     assert sealed is not None
     assert (sealed.call, sealed.signature) == (True, google)
-    late = [START, *call(0, "f", "c1", "{}")[:-1], Signed(index=0, signature=google), Closed(index=0), Ended()]
+    late = [
+        START,
+        *call(0, "f", "c1", "{}")[:-1],
+        Signed(index=0, signature=google),
+        Closed(index=0),
+        Ended(),
+    ]
     output = frames(late)[-1]["response"]["output"]
     assert [item["type"] for item in output] == ["function_call", "reasoning"]
     sealed = unseal(output[1]["encrypted_content"], "openai_responses")
@@ -359,7 +372,7 @@ def test_refusal() -> None:  # E237
         ("content_filter", "incomplete", "content_filter"),
     ],
 )
-def test_how_it_ended(finish: Any, status: str, reason: str | None) -> None:  # E147  # noqa: ANN401
+def test_how_it_ended(finish: Any, status: str, reason: str | None) -> None:  # E147
     events = [*HELLO[:-3], Finished(finish=finish), USAGE, Ended()]
     last = frames(events)[-1]
     assert last["type"] == f"response.{status}"
@@ -377,7 +390,11 @@ def test_block_without_text_leaves_no_trace() -> None:
 def test_neighbouring_texts_are_parts_of_one_message() -> None:
     events: list[Event] = [START]
     for index, text in enumerate(("One. ", "Two.")):
-        events += [Opened(index=index, block=Text(text="")), Delta(index=index, text=text), Closed(index=index)]
+        events += [
+            Opened(index=index, block=Text(text="")),
+            Delta(index=index, text=text),
+            Closed(index=index),
+        ]
     events[4:4] = [
         Opened(index=7, block=Opaque(origin="anthropic", kind="server_tool_use", raw={})),
         Closed(index=7),
@@ -553,3 +570,58 @@ def test_every_open_block_is_closed_at_the_end() -> None:
     added = [f["output_index"] for f in found if f["type"] == "response.output_item.added"]
     done = [f["output_index"] for f in found if f["type"] == "response.output_item.done"]
     assert sorted(added) == sorted(done) == [0, 1]
+
+
+_WORDS = st.text(min_size=1, max_size=6)
+_BLOCKS = st.one_of(
+    st.builds(lambda text: Text(text=text), _WORDS),
+    st.builds(lambda text: Text(text=text, citations=(Citation(url="u", title="t"),)), _WORDS),
+    st.builds(lambda text: Refusal(text=text), _WORDS),
+    st.builds(
+        lambda text: Thinking(text=text, signature=Signature(origin="anthropic", value="U0lH")), _WORDS
+    ),
+    st.just(Thinking(redacted=True, signature=Signature(origin="anthropic", value="RDD"))),
+    st.just(Thinking()),
+    st.just(
+        ToolCall(id="c1", name="f", arguments='{"a":1}', signature=Signature(origin="gemini", value="x"))
+    ),
+    st.just(ToolCall(id="", name="p", arguments="raw", custom=True)),
+    st.just(Opaque(origin="anthropic", kind="server_tool_use", raw={})),
+)
+
+
+@given(st.lists(_BLOCKS, max_size=6), st.sampled_from(["stop", "length", "tool_calls"]), st.integers(1, 3))
+def test_stream_and_whole_answer_say_the_same(blocks: list[Block], finish: Finish, cut: int) -> None:
+    """The last event of a stream holds what ``write_answer`` gives; its reader finds the texts again."""
+    events: list[Event] = [START]
+    for index, block in enumerate(blocks):
+        text = block.arguments if isinstance(block, ToolCall) else getattr(block, "text", "")
+        bare = msgspec.structs.replace(
+            block, **({"arguments": ""} if isinstance(block, ToolCall) else {"text": ""} if text else {})
+        )
+        if isinstance(bare, Text):
+            bare = msgspec.structs.replace(bare, citations=())
+        events.append(Opened(index=index, block=bare))
+        events += [Delta(index=index, text=text[i : i + cut]) for i in range(0, len(text), cut)]
+        if isinstance(block, Text) and block.citations:
+            events.append(Annotated(index=index, citations=block.citations))
+        events.append(Closed(index=index))
+    events += [Finished(finish=finish), USAGE, Ended()]
+    last = frames(events)[-1]
+    answer = Answer(choices=(Choice(blocks=tuple(blocks), finish=finish),), usage=USAGE.usage)
+    assert last["response"] == json.loads(write_answer(answer, REPLY))
+    reader = ResponsesReader()
+    seen = [e for frame in frames(events) for e in reader.feed(json.dumps(frame).encode())]
+    texts = [b.arguments if isinstance(b, ToolCall) else b.text for b in blocks if not isinstance(b, Opaque)]
+    assert "".join(event.text for event in seen if isinstance(event, Delta)) == "".join(texts)
+    assert seen[-2:][1:] == [Ended()]
+    assert reader.broken == 0
+
+
+@pytest.mark.parametrize("count", range(len(frames(HELLO))))
+def test_a_stream_cut_anywhere_is_a_failure_to_its_reader(count: int) -> None:
+    reader = ResponsesReader()
+    seen = [e for frame in frames(HELLO)[:count] for e in reader.feed(json.dumps(frame).encode())]
+    seen += reader.finish()
+    assert isinstance(seen[-1], Failed)
+    assert sum(isinstance(e, Opened) for e in seen) == sum(isinstance(e, Closed) for e in seen)

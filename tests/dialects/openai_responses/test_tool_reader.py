@@ -17,7 +17,7 @@ from dragoman.dialects.openai_responses.tool_reader import (
 )
 
 
-def read(*tools: Any) -> Declared:  # noqa: ANN401
+def read(*tools: Any) -> Declared:
     into = declared()
     read_tools(list(tools), ("tools",), into)
     return into
@@ -27,9 +27,7 @@ def test_function() -> None:  # E039
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     tool = {"type": "function", "name": "f", "description": "d", "parameters": schema, "strict": False}
     function = read(tool).tools[0]
-    assert function == Function(
-        name="f", description="d", parameters=schema, strict=False, at=("tools", 0)
-    )
+    assert function == Function(name="f", description="d", parameters=schema, strict=False, at=("tools", 0))
     bare = read({"type": "function", "name": "f", "parameters": None, "defer_loading": True}).tools[0]
     assert bare == Function(name="f", at=("tools", 0))
 
@@ -81,7 +79,16 @@ def test_web_search_is_optional(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["file_search", "code_interpreter", "computer_use_preview", "mcp", "image_generation", "shell", "tomorrow"]
+    "kind",
+    [
+        "file_search",
+        "code_interpreter",
+        "computer_use_preview",
+        "mcp",
+        "image_generation",
+        "shell",
+        "tomorrow",
+    ],
 )
 def test_tools_of_the_vendor_are_bound(kind: str) -> None:
     raw = {"type": kind, "x": 1}
@@ -131,7 +138,9 @@ def test_choice(value: object, choice: ToolChoice | None) -> None:  # E029
     assert read_choice(value) == choice
 
 
-@pytest.mark.parametrize("value", ["any", 1, {}, {"type": "function"}, {"type": "allowed_tools", "mode": "x"}])
+@pytest.mark.parametrize(
+    "value", ["any", 1, {}, {"type": "function"}, {"type": "allowed_tools", "mode": "x"}]
+)
 def test_bad_choice(value: object) -> None:
     with pytest.raises(Fault) as raised:
         read_choice(value)

@@ -248,8 +248,8 @@ def _result(block: Members, bound: Bound) -> Read:
     inner: tuple[Block, ...] = ()
     if value is not None:
         for one in _blocks(value, block.path("content")) if type(value) is not str else ():
-            if one.get("type") in _NOT_IN_RESULTS:
-                raise refused((*one.at, "type"), f"{one.get('type')} cannot be in a tool_result")
+            if one.needed_text("type") == "tool_result":
+                raise refused((*one.at, "type"), "a tool_result cannot be in a tool_result")
         inner = read_content(value, block.path("content"), "user", bound)
     return [
         ToolResult(
@@ -300,4 +300,3 @@ _ONLY_IN: Final[Mapping[str, str]] = {
     "tool_use": "assistant",
     "tool_result": "user",
 }
-_NOT_IN_RESULTS: Final = frozenset({"tool_result"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dragoman.core import envelope
 from dragoman.core.signatures import MARK
@@ -19,11 +19,11 @@ _MARK: Final = MARK.encode()
 
 
 class _Body(Struct):
-    messages: Raw | None = None
+    messages: Raw | UnsetType = UNSET
 
 
 class _Message(Struct):
-    content: Raw | None = None
+    content: Raw | UnsetType = UNSET
 
 
 class _Block(Struct):
@@ -45,8 +45,8 @@ def without_seals(body: bytes) -> bytes:
     return envelope.edit(body, {"messages": b"[" + b",".join(kept) + b"]"})
 
 
-def _elements(raw: Raw | None) -> list[bytes]:
-    if raw is None or not bytes(raw).startswith(b"["):
+def _elements(raw: Raw | UnsetType) -> list[bytes]:
+    if raw is UNSET or not bytes(raw).startswith(b"["):
         return []
     return [bytes(element) for element in _RAWS.decode(raw)]
 

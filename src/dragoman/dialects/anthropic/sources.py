@@ -71,7 +71,9 @@ def _document(media: Media, source: Base64, origin: str) -> dict[str, Json]:
     try:
         text = base64.b64decode(source.data).decode()
     except (binascii.Error, ValueError):
-        raise _refused(media, origin, "this text document is not base64 of UTF-8") from None
+        text = ""
+    if not text.strip():
+        raise _refused(media, origin, "this text document is empty, or not base64 of UTF-8")
     return {"type": "text", "media_type": "text/plain", "data": text}
 
 

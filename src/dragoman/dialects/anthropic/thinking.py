@@ -26,6 +26,8 @@ from dragoman.core.conversation import (
 from dragoman.core.facts import Facts, budget_of, effort_of, nearest_effort
 
 LEAST_BUDGET: Final = 1024
+# Chat's word for how much to think says nothing about showing it (E115).
+_EFFORT_ONLY: Final = ("reasoning_effort",)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -109,7 +111,7 @@ def _adaptive(
 ) -> Plan:
     wanted = conversation.reasoning or Reasoning()
     thinking: dict[str, Json] = {"type": "adaptive"}
-    if wanted.visible:
+    if wanted.visible and conversation.where("reasoning") != _EFFORT_ONLY:
         thinking["display"] = "summarized"  # newer models leave the text out unless asked
     elif conversation.origin == "anthropic":
         thinking["display"] = "omitted"

@@ -52,7 +52,6 @@ _ARGUMENTS: Final = {
     "gemini": ("functionCall", "args"),
 }
 """Where a client's dialect keeps a call's arguments, below the call."""
-_NO_ANSWER: Final = (Text(text="The tool gave no answer."),)
 _TYPES: Final = {
     "image": "image/png",
     "document": "application/pdf",
@@ -83,7 +82,7 @@ class ContentWriter:
             leading, rest = [], [Turn(role="user", blocks=tuple(b for t in leading for b in t.blocks))]
         system = [*self._conversation.system, *(block for turn in leading for block in turn.blocks)]
         instructions = self._instructions(system)
-        told = self._completed(merged(_folded(rest)))
+        told = self._named(merged(_folded(rest)))
         if told and told[-1].role == "assistant" and not self._facts.prefill:
             raise rejected(told[-1].at, self._conversation.origin, "this model cannot continue an answer")
         contents: list[Part] = []
@@ -100,22 +99,18 @@ class ContentWriter:
             _sign(contents)
         return instructions, contents
 
-    def _completed(self, turns: Sequence[Turn]) -> list[Turn]:
-        """As many answers as calls, each under its call's name on the wire; a call that was passed over gets one."""
+    def _named(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Every result under its call's name on the wire. (``paired`` gave every call one, in the calls' order.)"""
         out: list[Turn] = []
         calls: list[ToolCall] = []
         for turn in turns:
             if calls and turn.role == "user":
-                given = [block for block in turn.blocks if isinstance(block, ToolResult)]
-                rest = [block for block in turn.blocks if not isinstance(block, ToolResult)]
-                answers: list[Block] = []
-                for call in calls:
-                    found = next((answer for answer in given if answer.call_id == call.id), None)
-                    if found is not None:
-                        given.remove(found)
-                    answer = found or ToolResult(call_id=call.id, content=_NO_ANSWER, is_error=True)
-                    answers.append(replace(answer, name=self._names.wire(call.name, call.namespace)))
-                turn = replace(turn, blocks=(*answers, *given, *rest))
+                names = iter([self._names.wire(call.name, call.namespace) for call in calls])
+                blocks = (
+                    replace(block, name=next(names, block.name)) if isinstance(block, ToolResult) else block
+                    for block in turn.blocks
+                )
+                turn = replace(turn, blocks=tuple(blocks))
             calls = [b for b in turn.blocks if isinstance(b, ToolCall)] if turn.role == "assistant" else []
             out.append(turn)
         return out

@@ -229,7 +229,7 @@ class _Writer:
                 self._lose("reasoning", "this model does not think aloud")
             return {}
         told = _budget(wanted, facts) if facts.thinking == "budget" else _level(wanted, facts)
-        if wanted.visible and wanted.mode != "off":
+        if wanted.visible and not _off(wanted):  # Google refuses it where thinking is off
             told["includeThoughts"] = True
         return told
 
@@ -244,7 +244,7 @@ class _Writer:
         """Google's own members go back where they were (``toolConfig.retrievalConfig``); others are lost."""
         for name, value in self._conversation.extras.items():
             if not self._own:
-                if name not in _SILENT_EXTRAS:
+                if name not in _SILENT_EXTRAS and not name.startswith("$"):
                     self._losses.append(Loss((name,), "Gemini has no such member"))
                 continue
             outer, dot, inner = name.partition(".")

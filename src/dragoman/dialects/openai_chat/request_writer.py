@@ -18,7 +18,6 @@ from dragoman.core.tools import WireNames, wire_id
 from dragoman.dialects.base import Target, Written
 from dragoman.dialects.openai_chat.members import ORIGIN
 from dragoman.dialects.openai_chat.message_writer import Writing, write_messages
-from dragoman.dialects.openai_chat.parts import takes_url as takes_url  # part of the upstream's side
 from dragoman.dialects.openai_chat.tools import write_tools
 
 _STOPS: Final = 4
@@ -57,7 +56,7 @@ def write_request(conversation: Conversation, target: Target) -> Written:
         losses.extend(
             Loss((name,), "the upstream does not know it")
             for name in conversation.extras
-            if name not in _SILENT
+            if name not in _SILENT and not name.startswith("$")  # a reader's notes for its own writers
         )
     if target.stream:
         body["stream"] = True

@@ -145,13 +145,14 @@ class ChatReader:
 class _Call:
     """A tool call of the stream. It is opened once its name is known; what came before that waits here."""
 
-    __slots__ = ("arguments", "closed", "id", "index", "name", "waiting")
+    __slots__ = ("arguments", "closed", "id", "index", "name", "signed", "waiting")
 
     def __init__(self, call_id: str) -> None:
         self.id = call_id
         self.name = ""
         self.index = -1
         self.closed = False
+        self.signed = False
         self.arguments = Arguments()
         self.waiting: list[str] = []
 
@@ -334,7 +335,7 @@ class _Choice:
         if call.name and call.index < 0:
             self._open_call(call, bool(custom), signature, out)
         elif signature is not None and call.index >= 0:
-            out.append(Signed(index=call.index, signature=signature, choice=self._number))
+            self._sign(call, signature, out)
         if text and call.index < 0:
             call.waiting.append(text)
         elif text:
@@ -365,6 +366,7 @@ class _Choice:
         self._close_alone(out)
         self._close_complete(out)
         call.index = self._take()
+        call.signed = signature is not None
         block = ToolCall(id=call.id, name=call.name, arguments="", custom=custom, signature=signature)
         out.append(Opened(index=call.index, block=block, choice=self._number))
         for text in call.waiting:
@@ -383,6 +385,11 @@ class _Choice:
         if call is None:
             self._signatures[call_id] = signature
         else:
+            self._sign(call, signature, out)
+
+    def _sign(self, call: _Call, signature: Signature, out: list[Event]) -> None:
+        if not call.signed:
+            call.signed = True
             out.append(Signed(index=call.index, signature=signature, choice=self._number))
 
     def _close_complete(self, out: list[Event], *, but: _Call | None = None) -> None:

@@ -33,7 +33,7 @@ from dragoman.core.conversation import (
     Url,
 )
 from dragoman.core.media import image_type, kind_of, normalised, parse_data_url, type_of_name
-from dragoman.core.signatures import Sealed, unseal
+from dragoman.core.signatures import UNSIGNED, Sealed, unseal
 from dragoman.dialects.openai_responses.checked import (
     ORIGIN,
     entries,
@@ -135,7 +135,7 @@ class ItemReader:
         ]
         text = shown[0] or shown[1]
         sealed = unseal(string(item.get("encrypted_content"), (*at, "encrypted_content")), ORIGIN)
-        if sealed is None:
+        if sealed is None or sealed.signature == UNSIGNED:
             if text:
                 self._turn("assistant", (Thinking(text=text, at=at),), at)
             return

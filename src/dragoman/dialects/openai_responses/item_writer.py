@@ -31,7 +31,7 @@ from dragoman.core.conversation import (
     Url,
     rejected,
 )
-from dragoman.core.history import with_ids
+from dragoman.core.history import answered, with_ids
 from dragoman.core.media import data_url, image_type
 from dragoman.core.tools import WireNames, wire_id
 from dragoman.dialects.openai_responses.checked import ORIGIN
@@ -45,18 +45,21 @@ Item = dict[str, Any]
 
 
 class ItemWriter:
-    """Writes the items of one request; ``items`` and ``losses`` are the result. origin: the client's dialect."""
+    """Writes the items of one request; ``items`` and ``losses`` are the result. origin: the client's dialect.
+    continued: the vendor keeps what came before, so that calls may stand there."""
 
-    def __init__(self, origin: Origin, names: WireNames) -> None:
+    def __init__(self, origin: Origin, names: WireNames, *, continued: bool = False) -> None:
         self.items: list[Item] = []
         self.losses: list[Loss] = []
         self._origin = origin
         self._own = origin == ORIGIN
         self._names = names
+        self._continued = continued
         self._called: dict[str, bool] = {}  # id of every call so far → it is a free-text one
 
     def write(self, turns: Sequence[Turn]) -> None:
-        for turn in with_ids(turns):
+        named = with_ids(turns)
+        for turn in named if self._own else answered(named):
             self._turn(turn)
 
     def instructions(self, system: Iterable[Block]) -> str:
@@ -104,7 +107,8 @@ class ItemWriter:
         if isinstance(block, ToolCall):
             return [self._call(block)]
         if isinstance(block, ToolResult):
-            return self._result(block) if block.call_id in self._called else self._lone_result(block)
+            known = self._continued or block.call_id in self._called
+            return self._result(block) if known else self._lone_result(block)
         if isinstance(block, Thinking):
             return self._reasoning(block)
         if isinstance(block, Opaque) and block.origin == ORIGIN and not _is_part(block):
@@ -124,7 +128,7 @@ class ItemWriter:
         return item
 
     def _result(self, result: ToolResult) -> list[Item]:
-        custom = result.custom or self._called[result.call_id]
+        custom = result.custom or self._called.get(result.call_id, False)
         item: Item = {
             "type": "custom_tool_call_output" if custom else "function_call_output",
             "call_id": wire_id(result.call_id, ID_LIMIT),

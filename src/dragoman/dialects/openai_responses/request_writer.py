@@ -84,7 +84,8 @@ class _RequestWriter:
         self._facts = facts
         self._own = conversation.origin == ORIGIN
         self.names = WireNames(conversation.tools, custom=True, namespaces=self._own)
-        self._items = ItemWriter(conversation.origin, self.names)
+        continued = self._own and bool(conversation.previous_id or "conversation" in conversation.extras)
+        self._items = ItemWriter(conversation.origin, self.names, continued=continued)
         self.losses = self._items.losses
 
     def body(self, target: Target) -> dict[str, Any]:
@@ -355,10 +356,11 @@ def is_strict(schema: object) -> bool:
             properties = node.get("properties")
             if isinstance(properties, dict) or node.get("type") == "object":
                 required = node.get("required")
+                required = required if isinstance(required, list) else []
                 names = set(properties) if isinstance(properties, dict) else set()
                 if node.get("additionalProperties") is not False:
                     return False
-                if not names <= {name for name in required or () if isinstance(name, str)}:
+                if not names <= {name for name in required if isinstance(name, str)}:
                     return False
             level.extend(node.values())
     return True

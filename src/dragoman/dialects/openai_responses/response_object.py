@@ -25,7 +25,7 @@ from dragoman.core.conversation import (
     ToolCall,
 )
 from dragoman.core.media import normalised
-from dragoman.core.signatures import seal
+from dragoman.core.signatures import UNSIGNED, seal
 from dragoman.core.usage import Usage
 from dragoman.dialects.base import Reply
 from dragoman.dialects.openai_responses.checked import ORIGIN
@@ -176,6 +176,9 @@ def _bytes(token: str) -> list[int]:
 
 
 def reasoning_item(item_id: str, text: str, signature: Signature | None, *, redacted: bool) -> Item:
+    """Without any ``encrypted_content`` a vendor, and this gateway, would look a replayed item up by its id."""
+    if signature is None and text:
+        signature = UNSIGNED
     return {
         "type": "reasoning",
         "id": item_id,

@@ -40,10 +40,7 @@ def without_seals(body: bytes) -> bytes:
 
 def _bare(raw: bytes) -> bytes:
     """The item as its vendor may see it, b"" for nothing."""
-    try:
-        item: Any = msgspec.json.decode(raw)
-    except envelope.BAD_JSON:
-        return raw  # nested too deeply for a reasoning item
+    item: Any = msgspec.json.decode(raw)
     if type(item) is not dict or item.get("type") != "reasoning":
         return raw
     content = text_of(item, "encrypted_content")
