@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dragoman.core.conversation import (
     Answer,
@@ -14,6 +15,7 @@ from dragoman.core.conversation import (
     Closed,
     Delta,
     Ended,
+    Finished,
     Function,
     Opened,
     Text,
@@ -119,3 +121,36 @@ def test_a_free_text_call_without_arguments_has_no_delta():
     back = Restored(WireNames(TOOLS).back)
     back.event(Opened(index=0, block=ToolCall(id="1", name="patch", arguments="")))
     assert back.event(Closed(index=0)) == [Closed(index=0)]
+
+
+# --- a tool whose arguments are the answer ----------------------------------------------------------------
+
+
+def test_the_answer_tools_arguments_become_the_text_of_a_plain_stop():
+    said = Answer(
+        choices=(Choice(blocks=(ToolCall(id="c", name="R", arguments='{"a":1}'),), finish="tool_calls"),)
+    )
+    told = Restored({}, "R").answer(said).choices[0]
+    assert told.blocks == (Text(text='{"a":1}'),) and told.finish == "stop"
+
+
+def test_the_answer_tool_streams_its_arguments_as_text():
+    restored = Restored({}, "R")
+    events = [
+        Opened(index=0, block=ToolCall(id="c", name="R", arguments="")),
+        Delta(index=0, text='{"a":'),
+        Delta(index=0, text="1}"),
+        Closed(index=0),
+        Finished(finish="tool_calls"),
+    ]
+    told = [one for event in events for one in restored.event(event)]
+    assert told == [replace(events[0], block=Text(text="")), *events[1:4], Finished(finish="stop")]
+
+
+def test_an_answer_tool_without_arguments_says_an_empty_object_and_other_calls_stay_calls():
+    restored = Restored({}, "R")
+    opened = Opened(index=0, block=ToolCall(id="c", name="R", arguments=""))
+    other = Opened(index=1, block=ToolCall(id="d", name="f", arguments=""))
+    told = [one for event in (opened, Closed(index=0), other) for one in restored.event(event)]
+    assert told[1:] == [Delta(index=0, text="{}"), Closed(index=0), other]
+    assert restored.event(Finished(finish="tool_calls")) == [Finished(finish="tool_calls")]

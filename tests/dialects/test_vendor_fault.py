@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.dialects.base import UpstreamFault
-from dragoman.dialects.vendor_fault import MESSAGE_LIMIT, read_fault
+from dragoman.dialects.vendor_fault import MESSAGE_LIMIT, in_band_status, read_fault
 
 DEFAULT = "The upstream provider answered with status 502"
 
@@ -87,7 +86,9 @@ DEFAULT = "The upstream provider answered with status 502"
     ],
 )
 def test_shapes(body, message, code, kind):
-    assert read_fault(502, body) == UpstreamFault(message, code, kind)
+    told = read_fault(502, body)
+    assert (told.message, told.code, told.type) == (message, code, kind)
+    assert not told.explicit or f'"{told.code}"'.encode() in body
 
 
 def test_secrets_do_not_pass():
@@ -102,3 +103,20 @@ def test_secrets_do_not_pass():
 def test_long_messages_are_shortened():
     assert len(read_fault(400, b'{"error":{"message":"' + b"y" * 9000 + b'"}}').message) == MESSAGE_LIMIT
     assert len(read_fault(400, b"z " * 9000).message) <= 500
+
+
+def test_a_code_is_explicit_only_where_the_body_has_one():
+    assert read_fault(429, b'{"error":{"type":"insufficient_quota","code":"insufficient_quota"}}').explicit
+    assert not read_fault(429, b'{"error":{"type":"insufficient_quota","message":"M"}}').explicit
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"code": 502}, 502), ({"code": 429}, 429), ({"status": 529}, 503), ({"type": "overloaded_error"}, 503),
+        ({"status": "RESOURCE_EXHAUSTED"}, 429), ({"code": "rate_limit_exceeded"}, 429), ({"type": "invalid_request_error"}, 400),
+        ({"code": True}, 502), ({"code": 7}, 502), ({}, 502), ("text", 502), (None, 502),
+    ],
+)  # fmt: skip
+def test_the_status_that_an_error_under_a_200_would_have_had(error, status):
+    assert in_band_status(error) == status

@@ -1,23 +1,46 @@
 """Laws of translation, the same for all four dialects.
 
 Cut anywhere, a stream gives the same events; cut off anywhere, it closes what it opened and ends as a failure, through every
-pair of dialects; what one side wrote the other reads back; text, tool calls, finish and usage survive every pair; and no
-input whatever raises anything but the client's own fault.
-
-A dialect's own writers stand in for the vendor and for the client: its client side writes the answers that its upstream
-side reads.
+pair of dialects; what one side wrote the other reads back; text, tool calls, finish and usage survive every pair; a vendor
+gets its signature back through every client, and nobody else does; and no input whatever raises anything but the fault of
+who sent it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.laws.dialogue import (
+    FACTS,
+    LINES,
+    NAMES,
+    PAIRS,
+    SIGNERS,
+    TOOL_NAMES,
+    VALUES,
+    WORDS,
+    answers,
+    calls,
+    client,
+    counted,
+    finish_through,
+    folded,
+    frames,
+    lawful,
+    read_stream,
+    reply,
+    said,
+    upstream,
+    usages,
+    write_stream,
+)
 
 from dragoman.core.conversation import (
     Answer,
@@ -30,212 +53,22 @@ from dragoman.core.conversation import (
     Ended,
     Event,
     Failed,
-    Finished,
     Function,
     Media,
     Opened,
     OutputFormat,
-    Refusal,
-    Signature,
     Text,
     Thinking,
     ToolCall,
     ToolChoice,
     ToolResult,
     Turn,
-    Url,
 )
-from dragoman.core.facts import Facts
 from dragoman.core.faults import Fault
-from dragoman.core.framing import JsonArraySplitter, SseSplitter, sse_parts
-from dragoman.core.streams import Folded, events_of
+from dragoman.core.streams import events_of
+from dragoman.core.tools import is_object
 from dragoman.core.usage import Usage
-from dragoman.dialects import DIALECTS
-from dragoman.dialects.base import ClientSide, Reply, Target, UpstreamSide
-
-NAMES = ("openai_chat", "openai_responses", "anthropic", "gemini")
-PAIRS = [(vendor, client) for vendor in NAMES for client in NAMES]
-# Each dialect at its most capable, so that little is lost for want of a fact.
-FACTS = {
-    "openai_chat": Facts(
-        max_completion_tokens=True, developer_role=True, reasoning_details=True, cache_control=True
-    ),
-    "openai_responses": Facts(efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max")),
-    "anthropic": Facts(max_output=64_000, system_turns=True),
-    "gemini": Facts(max_output=65_536, least_budget=0, call_ids=True),
-}
-
-
-def client(name: str) -> ClientSide:
-    side = DIALECTS[name].client
-    assert side is not None
-    return side
-
-
-def upstream(name: str) -> UpstreamSide:
-    side = DIALECTS[name].upstream
-    assert side is not None
-    return side
-
-
-def reply(origin: str, array: bool = False) -> Reply:
-    asked = Conversation(origin=origin, turns=(Turn(role="user", blocks=(Text(text="?"),)),))  # type: ignore[arg-type]
-    return Reply(
-        model="m", response_id="0a1b2c", created=1, conversation=asked, include_usage=True, array=array
-    )
-
-
-# --- what is generated -----------------------------------------------------------------------------------------------
-
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(str.strip)
-LINES = st.one_of(
-    WORDS,
-    st.sampled_from(["Grüße 你好 😀", 'a "quoted" \\ back\nslash', "data: x\n\n", "  indented", "end\n"]),
-)
-NUMBERS = st.one_of(
-    st.integers(-(10**25), 10**25),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([12345678901234567890, 1.0]),
-)
-VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, LINES),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=3)),
-    max_leaves=6,
-)
-ARGUMENTS = st.dictionaries(WORDS, VALUES, max_size=3).map(
-    lambda value: json.dumps(value, ensure_ascii=False)
-)
-TOOL_NAMES = st.sampled_from(["get_weather", "f", "search-web", "a" * 60])
-CALL_IDS = st.integers(0, 10**6).map(lambda number: f"call_{number}")
-# Bare signatures of every dialect are base64; this one is valid for Gemini too.
-SEALS = st.binary(min_size=3, max_size=12).map(lambda data: __import__("base64").b64encode(data).decode())
-
-
-@st.composite
-def usages(draw: st.DrawFn) -> Usage:
-    counts = st.integers(0, 10**6)
-    output = draw(counts)
-    return Usage(
-        input=draw(counts), cached_input=draw(counts), output=output, reasoning=draw(st.integers(0, output))
-    )
-
-
-@st.composite
-def calls(draw: st.DrawFn, most: int = 3) -> tuple[ToolCall, ...]:
-    ids = draw(st.lists(CALL_IDS, max_size=most, unique=True))
-    return tuple(ToolCall(id=call_id, name=draw(TOOL_NAMES), arguments=draw(ARGUMENTS)) for call_id in ids)
-
-
-@st.composite
-def answers(draw: st.DrawFn, origin: str = "") -> Answer:
-    """Thinking, text and tool calls, as a vendor would order them, and a finish that fits. origin: who signed."""
-    blocks: list[Block] = []
-    if draw(st.booleans()):
-        signature = Signature(origin=origin, value=draw(SEALS)) if origin and draw(st.booleans()) else None  # type: ignore[arg-type]
-        blocks.append(Thinking(text=draw(LINES), signature=signature))
-    if draw(st.booleans()):
-        blocks.append(Text(text=draw(LINES)))
-    made = draw(calls())
-    blocks += made
-    if not made and draw(st.integers(0, 9)) == 0:
-        blocks, finish = [Refusal(text=draw(LINES))], "refusal"
-    elif made:
-        finish = draw(st.sampled_from(["tool_calls", "tool_calls", "length"]))
-    else:
-        finish = draw(st.sampled_from(["stop", "stop", "length", "content_filter"]))
-    choice = Choice(blocks=tuple(blocks), finish=finish)  # type: ignore[arg-type]
-    return Answer(choices=(choice,), usage=draw(usages()), model="m", id="x", created=1)
-
-
-# --- reading back ----------------------------------------------------------------------------------------------------
-
-
-def frames(name: str, pieces: Iterable[bytes], array: bool = False) -> list[tuple[bytes, bytes]]:
-    """(data, event name) of every frame in a byte stream, what is left over at its end included."""
-    splitter = JsonArraySplitter() if array else SseSplitter()
-    cut = [frame for piece in pieces for frame in splitter.feed(piece)] + [splitter.finish()]
-    if array:
-        return [(data, b"") for data in map(JsonArraySplitter.element, cut) if data]
-    return [(data, event) for event, data in map(sse_parts, cut) if data]
-
-
-def read_stream(name: str, pieces: Iterable[bytes], array: bool = False) -> list[Event]:
-    reader = upstream(name).read_stream()
-    events: list[Event] = []
-    for data, event in frames(name, pieces, array):
-        events += reader.feed(data, event)
-    return events + reader.finish()
-
-
-def write_stream(name: str, events: Iterable[Event], array: bool = False) -> bytes:
-    writer = client(name).write_stream(reply(name, array))
-    return b"".join([writer.feed(event) for event in events])
-
-
-def lawful(events: list[Event]) -> None:
-    """The grammar of a stream: blocks are numbered, opened, filled and closed; one ending, and nothing behind it."""
-    opened: dict[tuple[int, int], bool] = {}
-    finished: set[int] = set()
-    for event in events:
-        match event:
-            case Opened(index=index, choice=choice):
-                assert index == sum(key[0] == choice for key in opened), "blocks are numbered without gaps"
-                opened[choice, index] = True
-            case Delta(index=index, choice=choice):
-                assert opened[choice, index], "text for a closed block"
-            case Closed(index=index, choice=choice):
-                assert opened[choice, index], "closed twice"
-                opened[choice, index] = False
-            case Finished(choice=choice):
-                assert choice not in finished, "finished twice"
-                finished.add(choice)
-            case _:
-                pass
-    assert not any(opened.values()), "a block is left open"
-    assert [type(event) for event in events if isinstance(event, Ended | Failed)] == [type(events[-1])]
-    if isinstance(events[-1], Ended):
-        assert finished, "ended without a finish"
-
-
-def folded(events: Iterable[Event]) -> Answer:
-    fold = Folded()
-    for event in events:
-        fold.feed(event)
-    return fold.answer()
-
-
-def said(blocks: Iterable[Block]) -> dict[str, Any]:
-    """What a person or an agent gets out of the blocks: text, reasoning, calls in order with parsed arguments."""
-    out: dict[str, Any] = {"text": "", "thinking": "", "calls": []}
-    for block in blocks:
-        if isinstance(block, Text | Refusal):
-            out["text"] += block.text
-        elif isinstance(block, Thinking):
-            out["thinking"] += block.text
-        elif isinstance(block, ToolCall):
-            out["calls"].append((block.id, block.name, json.loads(block.arguments)))
-    return out
-
-
-def counted(usage: Usage | None) -> tuple[int, int, int, int]:
-    assert usage is not None
-    return usage.prompt, usage.cached_input, usage.output, usage.total
-
-
-# What a dialect makes of a finish word, on its way out and in again.
-HOLDS = {
-    "openai_chat": {"refusal": "content_filter"},
-    "openai_responses": {"refusal": "content_filter"},
-    "anthropic": {"content_filter": "refusal"},
-    "gemini": {"refusal": "content_filter"},
-}
-
-
-def finish_through(finish: str, *path: str) -> str:
-    for name in path:
-        finish = HOLDS[name].get(finish, finish)
-    return finish
-
+from dragoman.dialects.base import Target
 
 # --- answers ---------------------------------------------------------------------------------------------------------
 
@@ -243,7 +76,7 @@ def finish_through(finish: str, *path: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_an_answer_is_read_as_it_was_written(name: str, data: st.DataObject) -> None:
-    answer = data.draw(answers(name))
+    answer = data.draw(answers(SIGNERS[name]))
     written = client(name).write_answer(answer, reply(name))
     assert client(name).write_answer(answer, reply(name)) == written
     read = upstream(name).read_answer(written)
@@ -253,15 +86,14 @@ def test_an_answer_is_read_as_it_was_written(name: str, data: st.DataObject) -> 
     assert counted(read.usage) == counted(answer.usage)
     assert read.model == "m"
     signed = [(b.text, b.signature.value) for b in before.blocks if isinstance(b, Thinking) and b.signature]
-    assert [
-        (b.text, b.signature.value) for b in after.blocks if isinstance(b, Thinking) and b.signature
-    ] == signed
+    back = [(b.text, b.signature.value) for b in after.blocks if isinstance(b, Thinking) and b.signature]
+    assert back == signed or not signed  # Responses seals unsigned reasoning, so that its text comes back
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_a_stream_says_what_the_whole_answer_says(name: str, data: st.DataObject) -> None:
-    answer = data.draw(answers(name))
+    answer = data.draw(answers(SIGNERS[name]))
     events = read_stream(name, [write_stream(name, events_of(answer))])
     lawful(events)
     assert isinstance(events[-1], Ended)
@@ -289,6 +121,41 @@ def test_an_answer_survives_every_pair(vendor: str, spoken: str, data: st.DataOb
         assert counted(result.usage) == counted(answer.usage)
 
 
+@st.composite
+def interleaved(draw: st.DrawFn) -> tuple[Answer, list[Event]]:
+    """Several tool calls whose argument text comes in turns, and the whole answer that it makes."""
+    made = draw(calls(4).filter(lambda found: len(found) > 1))
+    answer = Answer(
+        choices=(Choice(blocks=made, finish="tool_calls"),),
+        usage=draw(usages()),
+        model="m",
+        id="x",
+        created=1,
+    )
+    start, *rest = [event for event in events_of(answer) if not isinstance(event, Opened | Delta | Closed)]
+    left = {index: list(call.arguments) for index, call in enumerate(made)}
+    opens = [Opened(index=index, block=replace(call, arguments="")) for index, call in enumerate(made)]
+    events: list[Event] = [start, *opens]
+    while any(left.values()):
+        index = draw(st.sampled_from([index for index, letters in left.items() if letters]))
+        size = draw(st.integers(1, 8))
+        events.append(Delta(index=index, text="".join(left[index][:size])))
+        del left[index][:size]
+    return answer, [*events, *(Closed(index=opened.index) for opened in opens), *rest]
+
+
+@pytest.mark.parametrize(("vendor", "spoken"), PAIRS)
+@given(data=st.data())
+def test_interleaved_calls_do_not_mix(vendor: str, spoken: str, data: st.DataObject) -> None:
+    answer, events = data.draw(interleaved())
+    read = read_stream(vendor, [write_stream(vendor, events)])
+    lawful(read)
+    told = read_stream(spoken, [write_stream(spoken, read)])
+    lawful(told)
+    assert said(folded(told).choices[0].blocks) == said(answer.choices[0].blocks)
+    assert folded(told).choices[0].finish == "tool_calls"
+
+
 # --- cut streams -----------------------------------------------------------------------------------------------------
 
 STREAMS = [(name, False) for name in NAMES] + [("gemini", True)]
@@ -302,7 +169,7 @@ def cuts(data: st.DataObject, raw: bytes) -> list[bytes]:
 @pytest.mark.parametrize(("name", "array"), STREAMS)
 @given(data=st.data())
 def test_any_cut_gives_the_same_events(name: str, array: bool, data: st.DataObject) -> None:
-    raw = write_stream(name, events_of(data.draw(answers(name))), array)
+    raw = write_stream(name, events_of(data.draw(answers(SIGNERS[name]))), array)
     whole = read_stream(name, [raw], array)
     assert read_stream(name, cuts(data, raw), array) == whole
 
@@ -358,7 +225,7 @@ def test_cut_at_every_byte(name: str, array: bool) -> None:
 def test_a_truncated_stream_is_a_failure_for_every_client(
     vendor: str, spoken: str, data: st.DataObject
 ) -> None:
-    answer = data.draw(answers(vendor))
+    answer = data.draw(answers(SIGNERS[vendor]))
     raw = write_stream(vendor, events_of(answer))
     whole = read_stream(vendor, [raw])
     events = read_stream(vendor, [raw[: data.draw(st.integers(0, len(raw)))]])
@@ -371,7 +238,7 @@ def test_a_truncated_stream_is_a_failure_for_every_client(
 @pytest.mark.parametrize(("vendor", "spoken"), PAIRS)
 @given(data=st.data())
 def test_a_failure_in_the_middle_reaches_every_client(vendor: str, spoken: str, data: st.DataObject) -> None:
-    events = read_stream(vendor, [write_stream(vendor, events_of(data.draw(answers(vendor))))])[:-1]
+    events = read_stream(vendor, [write_stream(vendor, events_of(data.draw(answers(SIGNERS[vendor]))))])[:-1]
     kept = events[: data.draw(st.integers(0, len(events)))]
     still_open = [event for event in kept if isinstance(event, Opened)]
     closed = {(event.choice, event.index) for event in kept if isinstance(event, Closed)}
@@ -559,10 +426,10 @@ def next_request(name: str, answer: bytes) -> bytes:
 @given(data=st.data())
 def test_a_vendor_gets_its_signature_back(vendor: str, spoken: str, data: st.DataObject) -> None:
     """Through a client of any dialect, and nobody else gets it."""
-    answer = data.draw(answers(vendor))
+    signer = SIGNERS[vendor]
+    answer = data.draw(answers(signer, signed=True))
     (choice,) = answer.choices
     signed = [(b.text, b.signature) for b in choice.blocks if isinstance(b, Thinking) and b.signature]
-    assume(signed and len(choice.blocks) > 1)
     body = next_request(spoken, client(spoken).write_answer(answer, reply(spoken)))
     read = client(spoken).read_request(body)
     back = [b for turn in read.turns for b in turn.blocks if isinstance(b, Thinking) and b.signature]
@@ -572,8 +439,8 @@ def test_a_vendor_gets_its_signature_back(vendor: str, spoken: str, data: st.Dat
     value = signed[0][1].value
     for name in NAMES:
         written = upstream(name).write_request(read, Target(model="m", facts=FACTS[name])).body.decode()
-        if name == vendor:
-            assert value in json.dumps(json.loads(written))
+        if name == signer:
+            assert f'"{value}"' in written
         elif name != "openai_chat":  # chat's details name their maker themselves
             assert f'"{value}"' not in written
 
@@ -661,6 +528,7 @@ STRANGE = st.one_of(
             0,
             -1,
             1e308,
+            "\ud800",
             10**40,
             "",
             "x",
@@ -676,7 +544,7 @@ STRANGE = st.one_of(
         ]
     ),
     st.sampled_from([150, 400, 3000]).map(lambda depth: Deep(depth)),
-)
+).map(deepcopy)  # sampled lists would be shared by the examples
 
 
 class Deep:
@@ -687,6 +555,11 @@ class Deep:
 
     def __repr__(self) -> str:
         return f"Deep({self.depth})"
+
+
+def blames(fault: Fault, owner: str) -> None:
+    assert fault.owner == owner, fault
+    assert owner == "upstream" or fault.status == 400, fault
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -732,13 +605,13 @@ def test_no_request_raises_anything_but_the_clients_fault(name: str, data: st.Da
     try:
         conversation = client(name).read_request(body)
     except Fault as fault:
-        assert (fault.status, fault.owner) == (400, "client"), fault
+        blames(fault, "client")
         return
     for vendor in NAMES:
         try:
             written = upstream(vendor).write_request(conversation, Target(model="m", facts=FACTS[vendor]))
         except Fault as fault:
-            assert (fault.status, fault.owner) == (400, "client"), fault
+            blames(fault, "client")
         else:
             assert isinstance(json.loads(written.body), dict)
 
@@ -756,18 +629,18 @@ def test_no_bytes_raise_anything_but_the_clients_fault(name: str, body: bytes) -
     try:
         client(name).read_request(body)
     except Fault as fault:
-        assert (fault.status, fault.owner) == (400, "client")
+        blames(fault, "client")
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_no_answer_raises_anything_but_the_vendors_fault(name: str, data: st.DataObject) -> None:
-    written = client(name).write_answer(data.draw(answers(name)), reply(name))
+    written = client(name).write_answer(data.draw(answers(SIGNERS[name])), reply(name))
     body = data.draw(st.one_of(st.binary(max_size=60), st.just(mutated(data, json.loads(written)))))
     try:
         answer = upstream(name).read_answer(body)
     except Fault as fault:
-        assert fault.owner == "upstream", fault
+        blames(fault, "upstream")
         return
     for spoken in NAMES:
         json.loads(client(spoken).write_answer(answer, reply(spoken)))
@@ -777,7 +650,7 @@ def test_no_answer_raises_anything_but_the_vendors_fault(name: str, data: st.Dat
 @given(data=st.data())
 def test_no_frame_raises(name: str, data: st.DataObject) -> None:
     """Frames broken, mutated, doubled or out of order: the reader goes on, and what it says stays lawful for all."""
-    good = frames(name, [write_stream(name, events_of(data.draw(answers(name))))])
+    good = frames(name, [write_stream(name, events_of(data.draw(answers(SIGNERS[name]))))])
     reader = upstream(name).read_stream()
     events: list[Event] = []
     for frame, event in data.draw(st.one_of(st.just(good), st.permutations(good))):
@@ -792,7 +665,17 @@ def test_no_frame_raises(name: str, data: st.DataObject) -> None:
     lawful_whatever(events)
     for spoken in NAMES:
         told = read_stream(spoken, [write_stream(spoken, events)])
-        assert type(told[-1]) is type(events[-1])
+        if type(told[-1]) is not type(
+            events[-1]
+        ):  # half arguments are no call for a client that gets calls whole (E225)
+            assert isinstance(told[-1], Failed)
+            assert any(not is_object(arguments) for arguments in written_arguments(events))
+
+
+def written_arguments(events: Iterable[Event]) -> list[str]:
+    return [
+        b.arguments for choice in folded(events).choices for b in choice.blocks if isinstance(b, ToolCall)
+    ]
 
 
 def lawful_whatever(events: list[Event]) -> None:

@@ -322,6 +322,7 @@ def test_a_request_is_signed_with_the_gateways_clock() -> None:
 # --- errors under a 200 (E264) ----------------------------------------------------------------------------
 
 SSE = [(b"content-type", b"text/event-stream")]
+ASKED = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
 OVERLOADED = b'{"error":{"code":503,"message":"Provider returned error"}}'
 
 
@@ -337,7 +338,8 @@ OVERLOADED = b'{"error":{"code":503,"message":"Provider returned error"}}'
     ids=["body", "first frame", "first event", "nothing", "garbage"],
 )
 def test_an_error_under_a_200_is_that_error_and_the_next_candidate_answers(bad: Scripted) -> None:
-    result, client = run(bad, Scripted(200, [b'{"choices":[]}']), asked=call(stream=True))
+    good = Scripted(200, [b'data: {"choices":[]}\n\n'], SSE)
+    result, client = run(bad, good, asked=call(stream=True), body=ASKED)
     assert isinstance(result, Answer) and result.candidate == THREE[1] and len(client.sent) == 2
     assert bad.closed == 1
 

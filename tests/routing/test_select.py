@@ -148,3 +148,34 @@ def test_all_credentials_of_a_channel_are_used() -> None:
     rng = Random(3)
     one = channel(1, credentials=("a", "b", "c"))
     assert {select.order(ways([one]), rng.random)[0].credential for _ in range(200)} == {0, 1, 2}
+
+
+# --- conversations stay where they are (E142) -------------------------------------------------------------
+
+
+def drawn(seed: bytes, channels: list[Channel]) -> list[int]:
+    return [c.channel.id for c in select.order(ways(channels), Random(1).random, seed)]
+
+
+def test_a_seed_gives_the_same_order_and_credential_every_time() -> None:
+    channels = [channel(n, credentials=("a", "b", "c"), weight=n) for n in range(1, 6)]
+    for seed in (b"one", b"two", b"three"):
+        orders = [select.order(ways(channels), Random(n).random, seed) for n in range(5)]
+        assert all(order == orders[0] for order in orders)
+    assert len({tuple(drawn(b"%d" % n, channels)) for n in range(50)}) > 10
+    alone = {select.order(ways(channels[:1]), Random(n).random, b"one")[0].credential for n in range(20)}
+    assert len(alone) == 1
+
+
+def test_seeds_are_spread_by_weight_and_priorities_still_come_first() -> None:
+    channels = [channel(1, weight=3), channel(2), channel(3, priority=5)]
+    firsts = Counter(drawn(b"%d" % n, channels)[1] for n in range(4000))
+    assert {drawn(b"%d" % n, channels)[0] for n in range(50)} == {3}
+    assert 0.70 < firsts[1] / 4000 < 0.80
+
+
+def test_a_channel_that_goes_moves_only_its_own_conversations() -> None:
+    channels = [channel(n) for n in range(1, 5)]
+    for n in range(200):
+        before, after = drawn(b"%d" % n, channels), drawn(b"%d" % n, channels[:3])
+        assert after == [c for c in before if c != 4]

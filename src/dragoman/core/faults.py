@@ -83,7 +83,8 @@ def retry_headers(fault: Fault) -> list[tuple[bytes, bytes]]:
     elif fault.should_retry is True:
         headers.append((b"x-should-retry", b"true"))
     delay = fault.retry_after_s
-    if delay is None and fault.status == 429:
+    overload = fault.status in (503, 529) and fault.owner == "upstream"
+    if delay is None and (fault.status == 429 or overload):
         delay = _DEFAULT_RETRY_AFTER_S
     if delay is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(delay))).encode()))
@@ -232,6 +233,7 @@ def overloaded(retry_after_s: float = 1.0) -> Fault:
 # -- redaction ----------------------------------------------------------------------------------------------
 
 _MASK: Final = "***"
+_LEAST_SECRET: Final = 6  # characters; shorter ones are words that stand in many a message
 # One alternation, ordered from the most specific: whole PEM blocks, authorization values, `name=value` or
 # `"name": "value"` pairs of telling names, URL credentials, then the vendors' literal key shapes.
 _SECRETS: Final = re.compile(
@@ -248,13 +250,34 @@ _SECRETS: Final = re.compile(
 )
 
 
-def redact(text: str) -> str:
-    """``text`` with everything that looks like a credential replaced by ``***``.
+# What a vendor's machines look like from inside: private names and addresses, with scheme, port and path.
+_INSIDE: Final = re.compile(
+    r"(?:https?://)?(?:"
+    r"(?:[a-z0-9-]+\.)+(?:local|internal|lan|corp|intranet|svc|localdomain)\b"
+    r"|\blocalhost\b"
+    r"|\b(?:10|127)(?:\.\d{1,3}){3}\b|\b(?:192\.168|169\.254)(?:\.\d{1,3}){2}\b|\b172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}\b"
+    r"|\[(?:fe80|f[cd][0-9a-f]{2}|::1)[0-9a-f:]*\]"
+    r")(?::\d+)?(?:/[^\s\"'),;]*)?",
+    re.IGNORECASE,
+)
+_STACK: Final = re.compile(
+    r"\s*(?:Traceback \(most recent call last\)|\n\s*at [\w$.<>]+ ?\(|\n\s*File \"[^\"]+\", line \d|goroutine \d+ \[).*",
+    re.DOTALL,
+)
 
-    Meant for vendors' error messages ("Incorrect API key provided: sk-ab…") and log lines. It errs on the
-    side of masking; it is no proof that a text holds no secret.
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` with everything that looks like a credential, a private host or a stack trace masked.
+
+    ``secrets``: credentials that are known here, masked whatever they look like. Meant for vendors' error messages
+    ("Incorrect API key provided: sk-ab…") and log lines. It errs on the side of masking; it is no proof that a text
+    holds no secret.
     """
-    return _SECRETS.sub(_masked, text)
+    for secret in secrets:
+        for part in (secret, *secret.split("|")):
+            if len(part) >= _LEAST_SECRET and part in text:
+                text = text.replace(part, _MASK)
+    return _STACK.sub(" (details withheld)", _INSIDE.sub(_MASK, _SECRETS.sub(_masked, text)))
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -64,12 +64,16 @@ def answered(turns: Sequence[Turn]) -> list[Turn]:
     answers, _ = _answers(turns)
     last_user = max((number for number, turn in enumerate(turns) if turn.role == "user"), default=-1)
     out: list[Turn] = []
+    lost: tuple[ToolResult, ...] = ()  # they follow the results that are there
     for number, turn in enumerate(turns):
+        if lost and not any(isinstance(block, ToolResult) for block in turn.blocks):
+            out.append(Turn(role="user", blocks=lost, at=lost[0].at))
+            lost = ()
         out.append(turn)
-        open_calls = {k: v for k, v in _unanswered(turn).items() if k not in answers.get(number, {})}
-        if open_calls and number < last_user:
-            out.append(Turn(role="user", blocks=tuple(open_calls.values()), at=turn.at))
-    return out
+        if number < last_user:
+            open_calls = {k: v for k, v in _unanswered(turn).items() if k not in answers.get(number, {})}
+            lost += tuple(open_calls.values())
+    return [*out, Turn(role="user", blocks=lost, at=lost[0].at)] if lost else out
 
 
 def _unanswered(turn: Turn) -> dict[int, ToolResult]:

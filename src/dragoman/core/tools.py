@@ -16,11 +16,15 @@ from msgspec.structs import replace
 
 from dragoman.core.conversation import (
     Answer,
+    Block,
+    Choice,
     Closed,
     Delta,
     Event,
+    Finished,
     Function,
     Opened,
+    Text,
     Tool,
     ToolCall,
 )
@@ -95,32 +99,65 @@ def is_object(arguments: str) -> bool:
 
 
 class Restored:
-    """Gives tool calls of an answer the names that the client knows. ``back``: ``WireNames.back`` of the request."""
+    """Gives tool calls of an answer the names that the client knows. ``back``: ``WireNames.back`` of the request.
 
-    def __init__(self, back: Mapping[str, Function]) -> None:
+    ``answer_tool``: calls of this tool are the answer itself; their arguments become its text.
+    """
+
+    def __init__(self, back: Mapping[str, Function], answer_tool: str = "") -> None:
         self._back = back
+        self._answer_tool = answer_tool
+        self._said: dict[
+            tuple[int, int], bool
+        ] = {}  # (choice, index) of answer tools → has it said anything?
+        self._called: set[int] = set()  # choices that call a tool of the client's
         self._free: dict[
             tuple[int, int], list[str]
         ] = {}  # (choice, index) → argument text of a custom call so far
 
     def answer(self, answer: Answer) -> Answer:
-        if not self._back:
+        if not self._back and not self._answer_tool:
             return answer
-        choices = tuple(
-            replace(
-                choice,
-                blocks=tuple(
-                    self._call(b, whole=True) if isinstance(b, ToolCall) else b for b in choice.blocks
-                ),
-            )
-            for choice in answer.choices
-        )
-        return replace(answer, choices=choices)
+        return replace(answer, choices=tuple(self._choice(choice) for choice in answer.choices))
+
+    def _choice(self, choice: Choice) -> Choice:
+        blocks = tuple(self._block(block) for block in choice.blocks)
+        told = choice.finish == "tool_calls" and not any(isinstance(block, ToolCall) for block in blocks)
+        return replace(choice, blocks=blocks, finish="stop" if told else choice.finish)
+
+    def _block(self, block: Block) -> Block:
+        if not isinstance(block, ToolCall):
+            return block
+        if block.name == self._answer_tool:
+            return Text(text=block.arguments)
+        return self._call(block, whole=True)
 
     def event(self, event: Event) -> list[Event]:
         """The event as the client may see it; argument text of free-text tools comes in one piece, when it is whole."""
+        if self._answer_tool:
+            return self._answering(event)
         if not self._back:
             return [event]
+        return self._named(event)
+
+    def _answering(self, event: Event) -> list[Event]:
+        """The answer tool's calls as text; a finish for its sake is a plain stop."""
+        place = (event.choice, event.index) if isinstance(event, Opened | Delta | Closed) else None
+        if isinstance(event, Opened) and isinstance(event.block, ToolCall) and place is not None:
+            if event.block.name != self._answer_tool:
+                self._called.add(event.choice)
+                return self._named(event)
+            self._said[place] = False
+            return [replace(event, block=Text(text=""))]
+        if place in self._said and isinstance(event, Delta):
+            self._said[place] = True
+        if place in self._said and isinstance(event, Closed) and not self._said[place]:
+            return [Delta(index=event.index, choice=event.choice, text="{}"), event]
+        if isinstance(event, Finished) and event.finish == "tool_calls" and event.choice not in self._called:
+            return [replace(event, finish="stop")]
+        return self._named(event)
+
+    def _named(self, event: Event) -> list[Event]:
         if isinstance(event, Opened) and isinstance(event.block, ToolCall):
             block = self._call(event.block, whole=False)
             if block.custom and not event.block.custom:

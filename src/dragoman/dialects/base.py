@@ -73,6 +73,8 @@ class UpstreamFault(Struct, frozen=True):
     message: str
     code: str
     type: str
+    explicit: bool = False
+    """The body has a code of its own; otherwise ``code`` repeats its type or status word."""
 
     @property
     def out_of_credit(self) -> bool:
@@ -122,6 +124,8 @@ class Written(Struct, frozen=True):
     body: bytes
     losses: tuple[Loss, ...] = ()
     back: Mapping[str, Function] = NOTHING
+    answer_tool: str = ""
+    """Name of the tool that only exists so that its arguments are the answer (a schema for a model without formats)."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -42,14 +42,20 @@ def read_fault(status: int, body: bytes) -> UpstreamFault:
         return UpstreamFault(_plain(status, text), "", "")
     if type(value) is list:
         value = value[0] if value else None
-    message, code, kind = _from_object(mapping(value)) if type(value) is not str else (value, "", "")
-    return UpstreamFault(_clean(message) or _default(status), redact(code[:100]), redact(kind[:100]))
+    message, code, kind, explicit = (
+        _from_object(mapping(value)) if type(value) is not str else (value, "", "", False)
+    )
+    return UpstreamFault(
+        _clean(message) or _default(status), redact(code[:100]), redact(kind[:100]), explicit
+    )
 
 
-def _from_object(outer: dict[str, object]) -> tuple[str, str, str]:
+def _from_object(outer: dict[str, object]) -> tuple[str, str, str, bool]:
+    """(message, code, type, does the body have a code of its own?)"""
     error = outer.get("error")
     if type(error) is str and not _first(outer, _MESSAGE_NAMES):
-        return error, _word(outer, _CODE_NAMES), _type(outer)
+        code = _word(outer, _CODE_NAMES)
+        return error, code, _type(outer), bool(code)
     inner = mapping(error)
     if "error" in inner and not _first(inner, _MESSAGE_NAMES):
         inner = mapping(inner["error"]) or inner
@@ -63,10 +69,12 @@ def _from_object(outer: dict[str, object]) -> tuple[str, str, str]:
         inner = outer
     message = _first(inner, _MESSAGE_NAMES) or _detail(outer.get("detail"))
     kind = _type(inner)
-    code = _word(inner, _CODE_NAMES) or _word(inner, ("status",)) or kind
+    code = _word(inner, _CODE_NAMES)
+    explicit = bool(code)
+    code = code or _word(inner, ("status",)) or kind
     if not code and type(error) is str:
         code = error
-    return message, code, kind
+    return message, code, kind, explicit
 
 
 def _first(source: dict[str, object], names: tuple[str, ...]) -> str:

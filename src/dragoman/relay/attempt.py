@@ -13,20 +13,23 @@ from time import perf_counter
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dragoman.core import faults, signatures
 from dragoman.core.faults import Fault
 from dragoman.dialects import DIALECTS
+from dragoman.dialects.base import Written
 from dragoman.dialects.vendor_fault import read_fault
 from dragoman.providers.base import prepare
 from dragoman.relay.bodies import aside
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.identity import neutral_headers, translated_query
-from dragoman.relay.lanes import Beginning, InBandError, begin
+from dragoman.relay.lanes import Beginning, InBandError, begin, streams
 from dragoman.relay.translated import Opening
 from dragoman.relay.translated import begin as begin_translated
 from dragoman.relay.translation import Translation, Upstream
 from dragoman.routing.plan import Attempt, Call, Candidate
+from dragoman.routing.select import TRANSLATED
 from dragoman.upstream.client import Origin, Response, UpstreamError
 
 ERROR_BODY_BYTES = 1_000_000
@@ -111,12 +114,16 @@ async def _attempt_one(
         if not 200 <= response.status < 300:
             return await _refused(gateway, call, candidate, response, attempts, begun)
         opening: Opening | Beginning
+        if upstream is None and _other_form(call, response):
+            translation = translation or Translation(call, body, gateway.media)
+            upstream = Upstream(call.dialect, Written(b""))
         if upstream is None:
             opening = await begin(gateway, call, response)
         else:
             assert translation is not None
             reply = await translation.reply()
-            opening = await begin_translated(gateway, call, upstream, response, reply, len(body))
+            secrets = candidate.channel.credentials
+            opening = await begin_translated(gateway, call, upstream, response, reply, len(body), secrets)
         attempts.append(_attempt(candidate, response.status, begun, "answered", response))
         keep_open = True
         return Answer(candidate, response, opening, tuple(attempts))
@@ -125,7 +132,8 @@ async def _attempt_one(
         return Refusal(_broken(error), tuple(attempts)), False
     except InBandError as error:
         attempts.append(_attempt(candidate, 200, begun, f"error {error.status} in the answer", response))
-        return _judged(gateway, call, candidate, error.status, error.body, response, attempts)
+        refusal, final = _judged(gateway, call, candidate, error.status, error.body, response, attempts)
+        return replace(refusal, body=b""), final  # a body that lies about its status may be of any shape
     except Fault as fault:  # credentials that could not be exchanged; an answer that is none
         status = response.status if response else 0
         attempts.append(_attempt(candidate, status, begun, fault.code or "fault", response))
@@ -136,6 +144,13 @@ async def _attempt_one(
     finally:
         if response is not None and not keep_open:
             response.close()
+
+
+def _other_form(call: Call, response: Response) -> bool:
+    """A stream was asked for and a whole answer comes, or the reverse: written anew in the form that was asked for."""
+    if call.operation not in TRANSLATED or DIALECTS[call.dialect].upstream is None or call.background:
+        return False
+    return streams(response, array=call.operation == "gemini_stream") != call.stream
 
 
 async def _send(
@@ -211,24 +226,26 @@ def _judged(
     attempts: list[Attempt],
 ) -> tuple[Refusal, bool]:
     told = read_fault(status, body)
+    secrets = candidate.channel.credentials
     if status == 401:
         channel = candidate.channel
         gateway.credentials.forget(channel.credentials[candidate.credential] if channel.credentials else "")
-    if status in OUR_TROUBLE or told.out_of_credit:
+    # (a 429 that only its type, and no code, calls a matter of quota is passed on as the 429 that it is: E262)
+    if status in OUR_TROUBLE or (told.out_of_credit and (status != 429 or told.explicit)):
         return Refusal(faults.channel_failed(call.model), tuple(attempts)), False
     owner: faults.Owner = "client" if status in CALLERS_FAULT else "upstream"
     retry_after = _retry_after(response) if response is not None else None
     fault = Fault(
         status if status in CALLERS_FAULT or status == 429 or status >= 500 else 502,
         told.code or ("rate_limit_exceeded" if status == 429 else "upstream_error"),
-        faults.redact(told.message) or f"the upstream answered with status {status}",
+        faults.redact(told.message, secrets) or f"the upstream answered with status {status}",
         type=told.type if not candidate.operation else "",
         owner=owner,
         retry_after_s=retry_after or (1.0 if status in (429, 503, 529) else None),
     )
     # The vendor's own body is shown where the client speaks its dialect and it gives nothing away.
     text = body.decode("utf-8", "replace")
-    plain = not candidate.operation and _is_json_object(body) and faults.redact(text) == text
+    plain = not candidate.operation and _is_json_object(body) and faults.redact(text, secrets) == text
     headers = response.headers if response is not None and not candidate.operation else ()
     return Refusal(fault, tuple(attempts), body if plain else b"", headers), status in CALLERS_FAULT
 

@@ -23,6 +23,7 @@ from dragoman.dialects import DIALECTS
 from dragoman.dialects.base import Tap
 from dragoman.ledger.core import MAX_AMOUNT, Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
+from dragoman.relay.affinity import fingerprint
 from dragoman.relay.attempt import Refusal, attempt_all
 from dragoman.relay.background import finished
 from dragoman.relay.bodies import Body, aside
@@ -101,8 +102,8 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         body.data = b""  # an open stream must not hold its request
         candidate = answer.candidate
         if isinstance(answer.opening, Opening):
-            assert translation is not None
-            translation.forget()
+            if translation is not None:
+                translation.forget()
             opening = answer.opening
             losses = [path_text(loss.at, call.dialect) for loss in opening.losses[:LOGGED_LOSSES]]
             meter.translated(opening.tap, opening.dialect, losses)
@@ -205,7 +206,10 @@ async def make_plan(gateway: Gateway, call: Call, body: bytes, owner: VendorId |
     if price is None:
         raise faults.price_missing(call.model)
     if owner is None:
-        candidates = tuple(_rerouted(call, body, c) for c in select.order(ways, gateway.random))
+        seed = None
+        if len(ways) > 1 and call.operation in select.TRANSLATED and not call.vendor:
+            seed = await aside(len(body), lambda: fingerprint(call, body))
+        candidates = tuple(_rerouted(call, body, c) for c in select.order(ways, gateway.random, seed))
     else:
         candidates = _sticky(gateway, call, owner)
         if all(way.channel is not candidates[0].channel for way in ways):

@@ -156,6 +156,17 @@ def _response(told: bytes) -> bytes | None:
     return raw if _OBJECT.decode(raw).status in ("completed", "incomplete") else None
 
 
+def _listed(item: dict[str, Any]) -> dict[str, Any]:
+    """An item in full: the short form of a message has its type and its part."""
+    role, content = item.get("role"), item.get("content")
+    if not isinstance(role, str):
+        return item
+    if isinstance(content, str):
+        kind = "output_text" if role == "assistant" else "input_text"
+        content = [{"type": kind, "text": content}]
+    return {**item, "type": "message", "content": content}
+
+
 def _page(items: list[Raw], response_id: str, query: str) -> dict[str, Any]:
     """One page of input items, the newest first unless ``order=asc``; ids are made from the response's and the place."""
     asked = parse_qs(query)
@@ -166,7 +177,7 @@ def _page(items: list[Raw], response_id: str, query: str) -> dict[str, Any]:
     for number, raw in enumerate(items):
         item = msgspec.json.decode(raw)
         if isinstance(item, dict):
-            named.append({"id": f"item_{response_id.removeprefix('resp_')}{number}", **item})
+            named.append({"id": f"item_{response_id.removeprefix('resp_')}{number}", **_listed(item)})
     if asked.get("order", ["desc"])[0] != "asc":
         named.reverse()
     after = asked.get("after", [""])[0]

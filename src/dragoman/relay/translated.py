@@ -7,13 +7,13 @@ candidate try. ``carry`` then writes the rest, frame by frame.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
 from dragoman.core.conversation import Answer as Said
 from dragoman.core.conversation import Ended, Event, Failed, Start, UsageSeen
-from dragoman.core.faults import Fault
+from dragoman.core.faults import Fault, redact
 from dragoman.core.framing import EventStreamDecoder, JsonArraySplitter, SseSplitter, sse_parts
 from dragoman.core.streams import Folded, events_of
 from dragoman.core.tools import Restored
@@ -34,10 +34,18 @@ Keep = Callable[[bytes], Awaitable[None]]
 class Source:
     """An upstream's stream as events, a batch for each chunk that arrives."""
 
-    def __init__(self, response: Response, dialect: str, tap: Tap, restored: Restored, limit: int) -> None:
+    def __init__(
+        self,
+        response: Response,
+        dialect: str,
+        tap: Tap,
+        restored: Restored,
+        limit: int,
+        secrets: Sequence[str] = (),
+    ) -> None:
         side = DIALECTS[dialect].upstream
         assert side is not None
-        self._response, self._tap, self._restored = response, tap, restored
+        self._response, self._tap, self._restored, self._secrets = response, tap, restored, secrets
         self.reader: StreamReader = side.read_stream()
         kind = content_kind(response)
         self._array = kind == b"application/json"
@@ -58,6 +66,9 @@ class Source:
             events += self._read(frame)
         if chunk is None:
             events += self.reader.finish()
+        for event in events:
+            if isinstance(event, Failed):
+                event.fault.message = redact(event.fault.message, self._secrets)
         out = [told for event in events for told in self._restored.event(event)]
         self.ended = chunk is None or any(isinstance(event, Ended | Failed) for event in out)
         return out
@@ -95,15 +106,25 @@ class Opening:
 
 
 async def begin(
-    gateway: Gateway, call: Call, upstream: Upstream, response: Response, reply: Reply, body_bytes: int
+    gateway: Gateway,
+    call: Call,
+    upstream: Upstream,
+    response: Response,
+    reply: Reply,
+    body_bytes: int,
+    secrets: Sequence[str] = (),
 ) -> Opening:
-    """Read until the upstream has begun to answer. Fault (owner upstream) or UpstreamError: it has not."""
+    """Read until the upstream has begun to answer. Fault (owner upstream) or UpstreamError: it has not.
+
+    ``secrets``: the channel's credentials, which no message of its vendor may tell.
+    """
     dialect = DIALECTS[upstream.dialect]
     assert dialect.upstream is not None
     opening = Opening(dialect.tap(), upstream)
-    restored = Restored(upstream.written.back)
+    restored = Restored(upstream.written.back, upstream.written.answer_tool)
     if streams(response, array=upstream.dialect == "gemini" and call.stream):
-        source = Source(response, upstream.dialect, opening.tap, restored, gateway.limits.answer_bytes)
+        limit = gateway.limits.answer_bytes
+        source = Source(response, upstream.dialect, opening.tap, restored, limit, secrets)
         if call.stream:
             opening.events, opening.source = await _first_events(source), source
         else:

@@ -6,7 +6,10 @@ Deterministic given the snapshot, the call and the random numbers that come in.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -130,14 +133,25 @@ def wrong_surface(snapshot: Snapshot, group: str, model: str, operation: str = "
     )
 
 
-def order(ways: Sequence[Way], random: Callable[[], float]) -> tuple[Candidate, ...]:
+def order(
+    ways: Sequence[Way], random: Callable[[], float], seed: bytes | None = None
+) -> tuple[Candidate, ...]:
     """Native ways before translated ones; the highest priority first; inside one priority a weighted draw without
     replacement; one credential per channel.
 
-    ``random`` gives floats in [0, 1). A weight below 1 counts as 1: no channel starves for ever.
+    ``random`` gives floats in [0, 1). A weight below 1 counts as 1: no channel starves for ever. With a ``seed`` the draw
+    is made by it instead, and a channel that comes or goes moves no more conversations than it must (weighted rendezvous
+    hashing: https://en.wikipedia.org/wiki/Rendezvous_hashing).
     """
     if len(ways) == 1:
-        return (_candidate(ways[0], random),)
+        return (
+            _candidate(ways[0], random if seed is None else lambda: _share(seed, ways[0], b"credential")),
+        )
+    if seed is not None:
+        ranked = sorted(
+            ways, key=lambda way: (bool(way.operation), -way.channel.priority, _distance(seed, way))
+        )
+        return tuple(_candidate(way, partial(_share, seed, way, b"credential")) for way in ranked)
     out: list[Candidate] = []
     tiers: dict[tuple[bool, int], list[Way]] = {}
     for way in ways:
@@ -147,6 +161,17 @@ def order(ways: Sequence[Way], random: Callable[[], float]) -> tuple[Candidate, 
         while tier:
             out.append(_candidate(tier.pop(_draw(tier, random())), random))
     return tuple(out)
+
+
+def _share(seed: bytes, way: Way, purpose: bytes) -> float:
+    """A number in (0, 1) made of the seed and the channel; the same one every time."""
+    digest = hashlib.blake2b(seed + purpose + str(way.channel.id).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + 1) / (2**64 + 2)
+
+
+def _distance(seed: bytes, way: Way) -> float:
+    """How far a conversation is from a channel: exponential, so that the nearest is drawn with its weight."""
+    return -math.log(_share(seed, way, b"channel")) / max(1, way.channel.weight)
 
 
 def _draw(tier: Sequence[Way], at: float) -> int:

@@ -124,6 +124,7 @@ def test_writing():
         ToolCall(id="", name="g", arguments='{"a":'),
         ToolCall(id="c", name="h", arguments="free", custom=True),
         ToolResult(call_id="c"),
+        finish="tool_calls",
         usage=Usage(input=25, cached_input=100, output=3),
     )
     assert written["content"] == [

@@ -178,8 +178,33 @@ def test_json_without_schemas_e112():
     assert body["system"][0]["text"] == "S" and "JSON" in body["system"][1]["text"]
     assert "tools" not in body and "output_config" not in body
     wanted = OutputFormat(kind="json_schema", schema=SCHEMA)
-    body, _ = write(Facts(schema_output=False), output_format=wanted)
+    body, _ = write(Facts(schema_output=False), output_format=wanted, tools=(Function(name="f"),))
     assert '"minimum":1' in body["system"][0]["text"] and "output_config" not in body
+
+
+def test_a_schema_without_formats_is_a_tool_whose_arguments_are_the_answer_e106():
+    wanted = OutputFormat(kind="json_schema", name="R", schema=SCHEMA)
+    conversation = Conversation(origin="openai_chat", turns=(USER,), output_format=wanted)
+    told = write_request(conversation, Target(model="m", facts=Facts(schema_output=False)))
+    body = json.loads(told.body)
+    assert [tool["name"] for tool in body["tools"]] == ["R"] and told.answer_tool == "R"
+    assert body["tools"][0]["input_schema"]["properties"].keys() == SCHEMA["properties"].keys()
+    assert body["tool_choice"] == {"type": "tool", "name": "R"} and "system" not in body
+
+
+def test_a_model_that_thinks_is_not_forced_to_answer_by_a_tool_e107():
+    wanted = OutputFormat(kind="json_schema", name="R", schema=SCHEMA)
+    asked = Conversation(
+        origin="openai_chat",
+        turns=(USER,),
+        output_format=wanted,
+        reasoning=Reasoning(effort="high"),
+        max_output=60_000,
+    )
+    told = write_request(asked, Target(model="m", facts=Facts(schema_output=False, max_output=64_000)))
+    body = json.loads(told.body)
+    assert body["tool_choice"] == {"type": "auto"} and told.answer_tool == "R"
+    assert body["thinking"]["type"] == "enabled" and "JSON" in body["system"][0]["text"]
 
 
 F = Function(name="f")

@@ -195,7 +195,7 @@ def test_an_early_signature_waits_for_the_end_of_its_block():
 
 
 def test_text_after_a_call_e185_and_whole_calls_e187_e190():
-    raw = written(*call(0, "a", '{"x":1}'), *text(1, "The weather"), *call(2, "b"), *end())
+    raw = written(*call(0, "a", '{"x":1}'), *text(1, "The weather"), *call(2, "b"), *end("tool_calls"))
     message = played(raw)
     assert [block.type for block in message.content] == ["tool_use", "text", "tool_use"]
     assert message.content[0].input == {"x": 1}

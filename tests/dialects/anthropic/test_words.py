@@ -38,17 +38,18 @@ WORDS = (
 
 @pytest.mark.parametrize("word", WORDS)
 def test_words_come_back(word):
-    assert stop_reason(read_finish(word, calls=False), calls=False, refused=False) == word
+    assert stop_reason(read_finish(word, calls=False), refused=False) == word
 
 
 def test_calls_outweigh_a_plain_stop_e149():
     assert read_finish("end_turn", calls=True) == read_finish(None, calls=True) == "tool_calls"
     assert read_finish("max_tokens", calls=True) == "length"
-    assert stop_reason("stop", calls=True, refused=False) == "tool_use"
-    assert stop_reason("length", calls=True, refused=False) == "max_tokens"
-    assert stop_reason("stop", calls=False, refused=True) == "refusal"
-    assert stop_reason("content_filter", calls=False, refused=False) == "refusal"
-    assert {stop_reason(word, calls=False, refused=False) for word in get_args(Finish)} <= set(WORDS)
+    assert stop_reason("stop", refused=False) == "end_turn"
+    assert stop_reason("tool_calls", refused=False) == "tool_use"
+    assert stop_reason("length", refused=False) == "max_tokens"
+    assert stop_reason("stop", refused=True) == "refusal"
+    assert stop_reason("content_filter", refused=False) == "refusal"
+    assert {stop_reason(word, refused=False) for word in get_args(Finish)} <= set(WORDS)
 
 
 def test_refusal_details():

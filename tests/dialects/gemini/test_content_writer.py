@@ -333,3 +333,17 @@ def test_a_model_that_cannot_continue_an_answer():
     assert contents(*history)[1] == ("model", [{"text": "Answer: "}])
     with pytest.raises(Fault, match=r"messages\[1\]"):
         contents(*history, facts=Facts(prefill=False))
+
+
+def test_a_system_turn_without_a_user_turn_behind_it_stays_where_it_is():
+    """Claude Code writes one behind the first question; it must not wander to the end with every turn."""
+    asked = (
+        turn("user", "q"),
+        turn("system", "ENV"),
+        turn("assistant", call("f")),
+        turn("user", result("f")),
+    )
+    first, answer, last = contents(*asked)
+    assert first == ("user", [{"text": "q"}, {"text": "ENV"}])
+    assert (answer[0], last[0]) == ("model", "user") and "functionResponse" in last[1][0]
+    assert contents(*asked, turn("assistant", "a"), turn("user", "more"))[:3] == [first, answer, last]

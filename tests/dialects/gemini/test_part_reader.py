@@ -139,7 +139,7 @@ def test_results():
     [
         ({"result": "r"}, (None, "r", False)),
         ({"error": "e"}, (None, "e", True)),
-        ({"output": "o"}, ({"output": "o"}, "o", False)),
+        ({"output": "o"}, (None, "o", False)),
         ({"error": {"a": 1}}, ({"error": {"a": 1}}, '{"a":1}', True)),
         ({"r": 1}, ({"r": 1}, '{"r":1}', False)),
         ({"result": 1}, ({"result": 1}, '{"result":1}', False)),

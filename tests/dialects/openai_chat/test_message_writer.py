@@ -250,7 +250,11 @@ class TestAssistant:
                 "index": 0,
             }
         ]
+        assert "extra_content" not in message["tool_calls"][0]  # only Google's own models know it
+        (message,) = messages(assistant(google), facts=Facts(signed_calls=True))
         assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "Zw=="}}
+        (lost,) = messages(assistant(google), facts=Facts(reasoning_details=True))
+        assert lost["reasoning_content"] == ""  # DeepSeek wants the member with every call
         (plain,) = messages(
             assistant(Thinking(text="t"), Text(text="a")), facts=Facts(reasoning_details=True)
         )

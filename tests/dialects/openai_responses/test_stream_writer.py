@@ -495,7 +495,7 @@ def test_failure_in_the_middle() -> None:  # E246
     found = frames(events)
     assert kinds(found)[-2:] == ["output_item.done", "failed"]
     last = found[-1]["response"]
-    assert (last["status"], last["error"]) == ("failed", {"code": "upstream_cut", "message": "cut"})
+    assert (last["status"], last["error"]) == ("failed", {"code": "server_error", "message": "cut"})
     assert last["output"][0]["status"] == "incomplete"
     assert found[-1]["response"]["id"] == found[0]["response"]["id"]
     assert through_sdk(events).error.message == "cut"

@@ -140,8 +140,7 @@ def write_answer(answer: Answer, reply: Reply) -> bytes:
             continue  # the filter's own words, not the model's: they explain, they are no content (E151)
         content.extend(write_block(block, f"toolu_{reply.response_id}{number}"))
     refused = any(isinstance(block, Refusal) for block in choice.blocks)
-    calls = any(isinstance(block, ToolCall) for block in choice.blocks)
-    reason = stop_reason(choice.finish, calls=calls, refused=refused)
+    reason = stop_reason(choice.finish, refused=refused)
     message: dict[str, Json] = {
         "id": f"msg_{reply.response_id}",
         "type": "message",

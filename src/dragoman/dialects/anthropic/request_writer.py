@@ -67,6 +67,13 @@ def write_request(conversation: Conversation, target: Target) -> Written:
         choice = {"type": "auto", **{name: choice[name] for name in choice if name.startswith("disable")}}
     writer = TurnWriter(conversation, facts, names, marks, losses)
     config, told = _output(conversation, facts, thought)
+    answer = _answer_tool(conversation, names) if told and not tools else None
+    if answer is not None:
+        tools = [answer]
+        # a model that thinks cannot be forced to call a tool (E107): it is told in words as well
+        choice, told = (
+            ({"type": "auto"}, told) if thought.on else ({"type": "tool", "name": answer["name"]}, [])
+        )
     system = [*writer.system(conversation.system, turns), *told]
     body: dict[str, Json] = {"model": target.model, "max_tokens": thought.max_tokens}
     body.update({"system": system} if system else {})
@@ -79,7 +86,7 @@ def write_request(conversation: Conversation, target: Target) -> Written:
     if target.stream:
         body["stream"] = True
     losses.extend(marks.settle())
-    return Written(msgspec.json.encode(body), tuple(losses), names.back)
+    return Written(msgspec.json.encode(body), tuple(losses), names.back, answer["name"] if answer else "")
 
 
 def _refuse(conversation: Conversation) -> None:
@@ -128,6 +135,22 @@ def _output(
         config["format"] = {"type": "json_schema", "schema": schema}
         return config, []
     return config, [{"type": "text", "text": _instruction(wanted)}]
+
+
+def _answer_tool(conversation: Conversation, names: WireNames) -> dict[str, Json] | None:
+    """A tool whose arguments are the answer, for a model without output formats; None where the schema is not one of
+    an object, which arguments always are."""
+    wanted = conversation.output_format
+    if wanted is None or wanted.kind != "json_schema" or not wanted.schema:
+        return None
+    if wanted.schema.get("type") != "object":
+        return None
+    described = wanted.description or "Gives the answer in the form that is asked for."
+    return {
+        "name": names.wire(wanted.name or "answer"),
+        "description": described,
+        "input_schema": cleaned(wanted.schema),
+    }
 
 
 def _instruction(wanted: OutputFormat) -> str:

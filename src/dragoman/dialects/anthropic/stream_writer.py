@@ -75,7 +75,6 @@ class AnthropicWriter:
         self._finish: Finish | None = None
         self._stop_sequence = ""
         self._usage: Usage | None = None
-        self._calls = False
         self._refusals: list[str] = []
 
     def feed(self, event: Event) -> bytes:
@@ -121,7 +120,7 @@ class AnthropicWriter:
         refusal = "".join(self._refusals)
         if refusal and finish != "content_filter":  # a filter's words explain, they are no content (E151)
             out += self._whole({"type": "text", "text": ""}, {"type": "text_delta", "text": refusal})
-        reason = stop_reason(finish, calls=self._calls, refused=bool(refusal))
+        reason = stop_reason(finish, refused=bool(refusal))
         delta: dict[str, Json] = {
             "stop_reason": reason,
             "stop_sequence": (self._stop_sequence or None) if reason == "stop_sequence" else None,
@@ -144,7 +143,6 @@ class AnthropicWriter:
 
     def _opened(self, event: Opened) -> bytes:
         block = event.block
-        self._calls = self._calls or isinstance(block, ToolCall)
         first = _first_text(block)
         self._queue.append(_Pending(event.index, block, text=[first] if first else []))
         return self._advance()

@@ -47,11 +47,9 @@ def read_finish(reason: Json, *, calls: bool) -> Finish:
     return "tool_calls" if calls and finish == "stop" else finish
 
 
-def stop_reason(finish: Finish, *, calls: bool, refused: bool) -> str:
-    """A finish word as ``stop_reason``; agents start tools on ``tool_use`` only (E149)."""
-    if refused:
-        return "refusal"
-    return "tool_use" if calls and finish == "stop" else _STOP_REASONS[finish]
+def stop_reason(finish: Finish, *, refused: bool) -> str:
+    """A finish word as ``stop_reason``. Readers have made sure that a call outweighs a plain stop (E149)."""
+    return "refusal" if refused else _STOP_REASONS[finish]
 
 
 def stop_details(explanation: str) -> dict[str, Json]:

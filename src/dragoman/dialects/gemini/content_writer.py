@@ -279,7 +279,8 @@ def _leading(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
 
 
 def _folded(turns: Iterable[Turn]) -> list[Turn]:
-    """System turns in the middle go to the front of the user turn that follows them, or become one at the end."""
+    """System turns in the middle go to the front of the user turn right behind them, or become a user turn where they
+    stand: a place that later turns do not change, or the vendor's prompt cache would miss."""
     out: list[Turn] = []
     held: list[Turn] = []
     for turn in turns:
@@ -290,10 +291,15 @@ def _folded(turns: Iterable[Turn]) -> list[Turn]:
             out.append(replace(turn, blocks=blocks + turn.blocks))
             held = []
         else:
+            out += _as_user(held)
+            held = []
             out.append(turn)
-    if held:
-        out.append(Turn(role="user", blocks=tuple(b for one in held for b in one.blocks), at=held[0].at))
-    return out
+    return out + _as_user(held)
+
+
+def _as_user(held: Sequence[Turn]) -> list[Turn]:
+    blocks = tuple(block for turn in held for block in turn.blocks)
+    return [Turn(role="user", blocks=blocks, at=held[0].at)] if held else []
 
 
 def _sign(contents: Sequence[Part]) -> None:

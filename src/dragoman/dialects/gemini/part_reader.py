@@ -195,10 +195,8 @@ def read_response(response: dict[str, Any]) -> tuple[dict[str, Any] | None, str,
     """
     if len(response) == 1:
         ((key, value),) = response.items()
-        if isinstance(value, str) and key in ("result", "error"):
+        if isinstance(value, str) and key in ("result", "output", "error"):
             return None, value, key == "error"
-        if isinstance(value, str) and key == "output":
-            return response, value, False
         if key == "error":
             return response, json_text(value), True
     return response, json_text(response) if response else "", False

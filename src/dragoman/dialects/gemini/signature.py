@@ -17,6 +17,11 @@ from dragoman.core.signatures import Sealed, seal, unseal
 DUMMY: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
 """Taken instead of a signature on a call that Gemini did not make itself."""
 
+_PLACEHOLDERS: Final = frozenset(
+    {"", DUMMY, "skip_thought_signature_validator", "context_engineering_is_the_way_to_go"}
+)
+"""What clients put where they have no signature (both documented texts, and the base64 that SDKs make of one)."""
+
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _STANDARD: Final = str.maketrans("-_", "+/")
 
@@ -28,7 +33,7 @@ def standard(text: str) -> str:
 
 def from_client(text: str) -> Sealed | None:
     """What a client sent back: Gemini's own signature or another vendor's in our seal; None if nothing usable."""
-    return unseal(standard(text), "gemini") if text else None
+    return None if text in _PLACEHOLDERS else unseal(standard(text), "gemini")
 
 
 def for_client(signature: Signature | None, *, redacted: bool = False, call: bool = False) -> str:

@@ -265,7 +265,7 @@ def _call(call: ToolCall, writing: Writing) -> Json:
         },
     }
     signature = call.signature
-    if signature is not None and signature.origin == "gemini" and writing.facts.reasoning_details:
+    if signature is not None and signature.origin == "gemini" and writing.facts.signed_calls:
         out["extra_content"] = extra_content(signature)
     if call.cache is not None and not writing.facts.cache_control:
         writing.losses.append(Loss((*call.at, "cache_control"), "the upstream takes no cache marks"))
@@ -277,5 +277,7 @@ def _reasoning(blocks: Iterable[Block]) -> dict[str, Json]:
     thoughts = list(blocks)
     text = "".join(block.text for block in thoughts if isinstance(block, Thinking))
     sealed = details(thoughts)
-    told = {"reasoning_content": text} if text else {}
+    # DeepSeek refuses a call of its thinking models without the member, even where clients have lost the thought.
+    called = any(isinstance(block, ToolCall) for block in thoughts)
+    told = {"reasoning_content": text} if text or called else {}
     return {**told, "reasoning_details": sealed} if sealed else told

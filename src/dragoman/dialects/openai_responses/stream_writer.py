@@ -44,7 +44,7 @@ from dragoman.core.conversation import (
 from dragoman.core.framing import sse
 from dragoman.core.usage import Usage
 from dragoman.dialects.base import Reply, StreamPoint
-from dragoman.dialects.openai_responses.fault import write_stream_fault
+from dragoman.dialects.openai_responses.fault import failure_code, write_stream_fault
 from dragoman.dialects.openai_responses.response_object import (
     Item,
     Shell,
@@ -168,7 +168,7 @@ class ResponsesWriter:
             self._out.append(write_stream_fault(fault, self._ids, StreamPoint()))
             return
         self._close_all("incomplete")
-        whole = self._shell.failed(self._output(), fault.code, fault.message, self._usage)
+        whole = self._shell.failed(self._output(), failure_code(fault), fault.message, self._usage)
         self._say("response.failed", response=whole)
 
     def _output(self) -> list[Item]:
