@@ -44,13 +44,16 @@ def test_mapping_and_named():
         ),
         (UpstreamFault("Your credit balance is too low", "", "invalid_request_error"), True),
         (UpstreamFault("Insufficient Balance", "", ""), True),
-        (UpstreamFault("x", "Arrearage", ""), True),
+        (UpstreamFault("x", "Arrearage", "", explicit=True), True),
+        (UpstreamFault("M", "insufficient_quota", "insufficient_quota", explicit=True), True),
+        (UpstreamFault("M", "insufficient_quota", "insufficient_quota"), False),  # only its type says so (E262)
         (UpstreamFault("Quota exceeded for requests per minute", "RESOURCE_EXHAUSTED", ""), False),
         (UpstreamFault("max_tokens is too large", "invalid_value", "invalid_request_error"), False),
     ],
 )
 def test_out_of_credit(fault, ours):
-    assert fault.out_of_credit is ours
+    assert fault.out_of_credit(429) is ours
+    assert fault.out_of_credit(400) is (ours or fault.code == "insufficient_quota")
 
 
 def test_a_stream_point_starts_before_the_stream():

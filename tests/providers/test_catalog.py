@@ -101,7 +101,11 @@ DASHSCOPE = under(
 OWN = "http://127.0.0.1:9/base"
 
 EXPECTED: dict[str, dict[str, str]] = {
-    "openai": under("https://api.openai.com/v1", *FULL_OPENAI),
+    "openai": under("https://api.openai.com/v1", *FULL_OPENAI)
+    | {
+        "responses_input_tokens": "https://api.openai.com/v1/responses/input_tokens",
+        "responses_compact": "https://api.openai.com/v1/responses/compact",
+    },
     "anthropic": messages("https://api.anthropic.com/v1", count=True),
     "gemini": {op: f"{GOOGLE}/models/{tail}" for op, tail in GEMINI.items()},
     "vertex": {

@@ -579,6 +579,40 @@ def test_how_much_is_held(group: dict[str, Any], fields: dict[str, Any], amount:
     assert world.book.holds[0].amount == amount
 
 
+CONTEXT, IMAGE = 10**6, flow.MEDIA_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("refers", "tokens"),
+    [
+        ({}, 0),
+        ({"previous_response_id": "resp_0"}, CONTEXT),
+        ({"conversation": {"id": "conv_0"}}, CONTEXT),
+        ({"cachedContent": "cachedContents/x"}, CONTEXT),
+        (
+            {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}] * 2}]},
+            2 * IMAGE,
+        ),
+        ({"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "AA"}}]}]}, IMAGE),
+        ({"messages": [{"content": [{"type": "image", "source": {}}] * 50}]}, CONTEXT),
+    ],
+)
+def test_a_strict_hold_covers_what_the_body_only_refers_to(refers: dict[str, Any], tokens: int) -> None:
+    body = json.dumps({"model": "m", **refers}).encode()
+    assert flow.referenced_tokens(body, CONTEXT) == tokens
+    assert flow.referenced_tokens(b'{"file":{"file_id":"file-1"}}', CONTEXT) == CONTEXT
+    groups = [Group(name="default", strict=True)]
+    world = World(
+        json_answer(),
+        snapshot=servers(channel(1, provider=SERVER), groups=groups),
+        owners=owned(VendorId(7, 1, 0)),
+    )
+    world.run(call(max_output=0), body)
+    held = world.book.holds[0].amount
+    assert held >= (len(body) + tokens) * 1000  # a dollar a million is 1 000 nanos a token
+    assert held < (len(body) + tokens) * 1000 + 4000
+
+
 def test_the_row_of_a_call_that_was_served() -> None:
     rid = [(b"content-type", b"application/json"), (b"x-request-id", b"vendor-7")]
     good = Scripted(200, [json.dumps(answers.CHAT).encode()], rid)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.world import answers
-from tests.world.harness import KEY, OTHER_KEY, Exchange, Gateway, Reply, Vendor, channel, gateway_for
+from tests.world.harness import KEY, OTHER_KEY, PRICE, Exchange, Gateway, Reply, Vendor, channel, gateway_for
 
 POOR, HOMELESS, ELSEWHERE, ADMIN = ("sk-" + name * 8 for name in ("Poor00", "NoHome", "Elsewh", "Admin0"))
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
@@ -460,3 +460,78 @@ def test_probe_9_and_10_thinking_budgets(tmp_path: Path) -> None:
             and len(vendor.received) == sent
         )
         assert gateway.call_row(reply.headers["x-request-id"])["quota"] == 0
+
+
+# --- probes that need translation or a local count ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def translating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Vendor]]:
+    vendor = Vendor(respond)
+    channels = [
+        channel(vendor, "openai", models=["gpt-5.4", "gpt-4o"]),
+        channel(vendor, "gemini", models=["gemini-2.5-flash"]),
+        channel(vendor, "anthropic", models=["claude-sonnet-4-6"], dialects=["anthropic"]),
+    ]
+    for gateway in gateway_for(
+        tmp_path_factory.mktemp("translating"), channels, prices=[{**PRICE, "model": "*"}]
+    ):
+        yield gateway, vendor
+    vendor.close()
+
+
+def test_probe_17_an_image_is_not_counted_and_said_so(translating: tuple[Gateway, Vendor]) -> None:
+    gateway, vendor = translating
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    words = {"type": "text", "text": "What is in this picture, and where was it taken?"}
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": [image, words]}]}
+    before = len(vendor.received)
+    counted = gateway.post("/v1/messages/count_tokens", asked).json
+    plain = {"model": "gpt-4o", "messages": [{"role": "user", "content": [words]}]}
+    without = gateway.post("/v1/messages/count_tokens", plain).json
+    assert 8 <= without["input_tokens"] <= 30 and "warning" not in without
+    assert counted["input_tokens"] - without["input_tokens"] < 10 and "not counted" in counted["warning"]
+    assert len(vendor.received) == before, "no network is needed"
+
+
+def test_probe_20_gpt_5_4_with_tools_and_reasoning_on_chat(translating: tuple[Gateway, Vendor]) -> None:
+    gateway, vendor = translating
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    asked = {"model": "gpt-5.4", "max_tokens": 500, "reasoning_effort": "low", "tools": [tool], **CHAT}
+    reply = gateway.post("/v1/chat/completions", {**asked, "model": "gpt-5.4"})
+    assert reply.status == 200 and reply.json["object"] == "chat.completion"
+    sent = vendor.received[-1]
+    assert sent.target == "/v1/responses", "OpenAI refuses tools with reasoning on chat"
+    assert sent.json["max_output_tokens"] == 500 and sent.json["reasoning"]["effort"] == "low"
+    assert sent.json["tools"][0]["name"] == "f"
+    plain = gateway.post("/v1/chat/completions", {**CHAT, "model": "gpt-5.4"})
+    assert plain.status == 200 and vendor.received[-1].target == "/v1/chat/completions"
+
+
+def test_probe_21_an_image_that_cannot_be_loaded(translating: tuple[Gateway, Vendor]) -> None:
+    gateway, vendor = translating
+    image = {"type": "image_url", "image_url": {"url": f"{vendor.url}/private.png"}}
+    asked = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": [image]}]}
+    before = len(vendor.received)
+    reply = gateway.post("/v1/chat/completions", asked)
+    assert reply.status == 400 and reply.json["error"]["param"] == "messages[0].content[0]"
+    assert (
+        "Unable to process the image you provided. Please verify the image URL is publicly accessible, "
+        "or upload it as base64." in reply.json["error"]["message"]
+    )
+    assert len(vendor.received) == before, "a private address is not even asked"
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gemini-2.5-flash", "claude-sonnet-4-6"])
+@pytest.mark.parametrize("surface", ["chat", "messages", "responses", "gemini"])
+def test_probes_7_and_8_every_surface_reaches_every_vendor(
+    translating: tuple[Gateway, Vendor], surface: str, model: str
+) -> None:
+    gateway, _ = translating
+    path, body = SURFACES[surface]
+    asked = {**body, "model": model} if "model" in body else body
+    reply = gateway.post(path.replace("/m:", f"/{model}:"), asked)
+    assert reply.status == 200 and len(reply.body) > 50
+    listed = {m["id"]: m for m in gateway.get("/v1/models").json["data"]}[model]
+    every = {"openai", "anthropic", "openai-response", "gemini"}
+    assert {*listed["supported_endpoint_types"], *listed["translated_endpoint_types"]} == every

@@ -76,10 +76,13 @@ class UpstreamFault(Struct, frozen=True):
     explicit: bool = False
     """The body has a code of its own; otherwise ``code`` repeats its type or status word."""
 
-    @property
-    def out_of_credit(self) -> bool:
-        """The vendor refuses because *our* account has no money: the channel's trouble, not the caller's."""
-        if {self.code, self.type} & _OUT_OF_CREDIT_CODES:
+    def out_of_credit(self, status: int) -> bool:
+        """The vendor refuses because *our* account has no money: the channel's trouble, not the caller's.
+
+        A 429 that only its type calls a matter of quota, without a code and without saying so, stays a 429.
+        """
+        words = {self.code, self.type} if status != 429 or self.explicit else set()
+        if words & _OUT_OF_CREDIT_CODES:
             return True
         text = self.message.lower()
         return any(phrase in text for phrase in _OUT_OF_CREDIT_PHRASES)

@@ -230,8 +230,7 @@ def _judged(
     if status == 401:
         channel = candidate.channel
         gateway.credentials.forget(channel.credentials[candidate.credential] if channel.credentials else "")
-    # (a 429 that only its type, and no code, calls a matter of quota is passed on as the 429 that it is: E262)
-    if status in OUR_TROUBLE or (told.out_of_credit and (status != 429 or told.explicit)):
+    if status in OUR_TROUBLE or told.out_of_credit(status):
         return Refusal(faults.channel_failed(call.model), tuple(attempts)), False
     owner: faults.Owner = "client" if status in CALLERS_FAULT else "upstream"
     retry_after = _retry_after(response) if response is not None else None

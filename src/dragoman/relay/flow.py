@@ -243,7 +243,7 @@ _CONTEXT_NAMES = re.compile(
     rb'"(?:previous_response_id|conversation|cachedContent|cached_content|container|file_id|fileId|file_uri|fileUri)"\s*:\s*["{]'
 )
 _MEDIA_NAMES = re.compile(
-    rb'"(?:image_url|input_image|image|inlineData|inline_data|fileData|file_data|input_file|document|input_audio|video_url)"'
+    rb'"(?:image_url|file_url|file_data|inlineData|inline_data|fileData|input_audio|video_url|source)"\s*:'
 )
 MEDIA_TOKENS = 50_000  # no vendor counts one image or page of a document higher
 
