@@ -39,7 +39,7 @@ from dragoman.provision import (
 from dragoman.relay.bodies import BodyBudget
 from dragoman.relay.fetch import MediaLoader
 from dragoman.relay.gateway import Gateway
-from dragoman.relay.ids import request_id
+from dragoman.relay.ids import RequestIds
 from dragoman.relay.keys import Keys
 from dragoman.relay.owners import OwnerRegister
 from dragoman.relay.prices import DefaultPrices, read_table
@@ -172,7 +172,7 @@ class Runtime:
             budget=BodyBudget(settings.server.body_budget_bytes),
             clock=time.time,
             random=random.random,  # which channel comes first is no secret
-            new_id=lambda: request_id(time.time(), os.urandom(9)),
+            new_id=RequestIds(time.time, os.urandom),
             ready=self.problems,
         )
 

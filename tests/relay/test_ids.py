@@ -4,7 +4,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.relay.ids import request_id
+from dragoman.relay.ids import RequestIds, request_id
 
 
 @given(
@@ -19,3 +19,17 @@ def test_ids_sort_by_time_and_have_the_documented_form(a: float, b: float, x: by
 
 def test_ids_of_one_moment_differ() -> None:
     assert len({request_id(1_700_000_000.0, os.urandom(9)) for _ in range(10_000)}) == 10_000
+
+
+def test_ids_in_stock_are_fresh_in_time_and_each_is_given_once() -> None:
+    asked: list[int] = []
+    times = iter(range(1_700_000_000, 1_700_001_000))
+
+    def entropy(count: int) -> bytes:
+        asked.append(count)
+        return os.urandom(count)
+
+    new_id = RequestIds(lambda: float(next(times)), entropy)
+    ids = [new_id() for _ in range(1000)]
+    assert len({i[-14:] for i in ids}) == 1000 and ids == sorted(ids)
+    assert len(asked) < 10

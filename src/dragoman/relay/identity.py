@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import unquote_plus
 
@@ -138,6 +139,11 @@ def client_address(peer: str, headers: Mapping[bytes, bytes], trusted: Networks)
 
 def client_name(user_agent: str) -> str:
     """The client behind a User-Agent, as logs show it; unknown ones by their first word, at most 40 characters."""
+    return _name_of(user_agent[:80])
+
+
+@lru_cache(maxsize=1024)
+def _name_of(user_agent: str) -> str:
     for mark, name in _CLIENTS:
         if user_agent.startswith(mark) or (mark == "codex_" and mark in user_agent[:16]):
             return name

@@ -6,6 +6,11 @@ of its hold, and comes back in ``x-request-id``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+_BYTES: Final = 9
+_AT_ONCE: Final = 256
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"  # ascending in ASCII, so that text order is time order
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
@@ -18,3 +23,21 @@ def request_id(now: float, entropy: bytes) -> str:
         pairs[i] = _PAIRS[number & 1023]
         number >>= 10
     return "req_" + "".join(pairs)
+
+
+class RequestIds:
+    """Ids as they are asked for: ``clock`` gives unix seconds, ``entropy`` so many random bytes.
+
+    The kernel is asked for the randomness of many ids at once: a call of its own for each would cost more than all the rest
+    of an id. What was given out is not kept.
+    """
+
+    def __init__(self, clock: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+        self._clock, self._entropy = clock, entropy
+        self._stock: list[bytes] = []
+
+    def __call__(self) -> str:
+        if not self._stock:
+            pool = self._entropy(_BYTES * _AT_ONCE)
+            self._stock = [pool[at : at + _BYTES] for at in range(0, len(pool), _BYTES)]
+        return request_id(self._clock(), self._stock.pop())
