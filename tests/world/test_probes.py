@@ -535,3 +535,32 @@ def test_probes_7_and_8_every_surface_reaches_every_vendor(
     listed = {m["id"]: m for m in gateway.get("/v1/models").json["data"]}[model]
     every = {"openai", "anthropic", "openai-response", "gemini"}
     assert {*listed["supported_endpoint_types"], *listed["translated_endpoint_types"]} == every
+
+
+@pytest.mark.parametrize(
+    ("surface", "model", "path"),
+    [
+        ("messages", "claude-sonnet-4-6-thinking", "/v1/messages"),
+        ("chat", "claude-sonnet-4-6-thinking", "/v1/messages"),
+        ("chat", "gemini-2.5-flash-nothinking", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("chat", "gpt-5.4-high", "/v1/chat/completions"),
+        ("responses", "gpt-5.4-high", "/v1/responses"),
+    ],
+)
+def test_a_model_name_may_say_how_much_to_think(
+    translating: tuple[Gateway, Vendor], surface: str, model: str, path: str
+) -> None:
+    gateway, vendor = translating
+    where, body = SURFACES[surface]
+    reply = gateway.post(
+        where, {**body, "model": model, **({"max_tokens": 9000} if surface == "messages" else {})}
+    )
+    sent = vendor.received[-1]
+    assert reply.status == 200 and sent.target == path, reply.body
+    plain = model.rpartition("-")[0]
+    assert sent.json.get("model", plain) == plain
+    asked = [sent.json.get("thinking"), sent.json.get("reasoning_effort"), sent.json.get("reasoning"),
+             sent.json.get("generationConfig", {}).get("thinkingConfig")]  # fmt: skip
+    assert any(asked), sent.json
+    assert gateway.call_row(reply.headers["x-request-id"])["model"] == plain
+    assert gateway.post(where, {**body, "model": "nobody-thinking"}).status == 404

@@ -11,6 +11,7 @@ from dragoman.core.conversation import NOTHING, Answer, Conversation, Event, Fun
 from dragoman.core.facts import Facts
 from dragoman.core.faults import Fault
 from dragoman.core.usage import Usage
+from dragoman.core.wishes import Wish
 
 
 class StreamPoint(Struct, frozen=True):
@@ -217,6 +218,8 @@ class Dialect(Struct, frozen=True):
 
     Kinds: response, conversation, file, container, cached_content, vector_store, item.
     """
+    with_wish: Callable[[bytes, Wish], bytes] = lambda body, wish: body
+    """Request body with a wish for reasoning that stood in the model's name, unless the body says something itself."""
     without_seals: Callable[[bytes], bytes] = bytes
     """Relay lane: a request body without the reasoning that other vendors signed (``core.signatures``); called only when
     the body holds ``signatures.MARK``. The body itself if nothing of it is a seal."""

@@ -16,8 +16,11 @@ from msgspec import Struct
 from dragoman.core import faults
 from dragoman.core.envelope import canonical, peek
 from dragoman.core.faults import Fault
+from dragoman.core.wishes import split
+from dragoman.dialects import DIALECTS
 from dragoman.providers.base import OPERATION_DIALECT
 from dragoman.providers.catalog import VENDORS
+from dragoman.providers.models import known
 from dragoman.relay import flow, identity, listing
 from dragoman.relay.bodies import Body, ClientGone, aside, read_body
 from dragoman.relay.gateway import Gateway
@@ -27,6 +30,7 @@ from dragoman.relay.replies import PREFLIGHT, own_headers, send_bytes, send_faul
 from dragoman.routing import admit
 from dragoman.routing.keytable import KeyRecord
 from dragoman.routing.plan import Call
+from dragoman.routing.select import TRANSLATED
 from dragoman.routing.snapshot import Snapshot
 
 Scope = MutableMapping[str, Any]
@@ -194,6 +198,12 @@ class Application:
         asked = "" if operation in flow.STORED else route.model or _model(wanted, operation)
         snapshot = gateway.snapshot
         model = _resolve(snapshot, key.group, asked) if asked else ""
+        if operation in TRANSLATED and not any(
+            model in c.models for c in snapshot.candidates(key.group, model)
+        ):
+            plain = _wished(snapshot, key.group, model, operation, body)
+            if plain != model:
+                model, wanted = plain, peek(body.data, _Wanted)
         if asked:
             admit.check_model(key, asked, model)
         if operation in STREAMABLE and wanted.stream is not None and type(wanted.stream) is not bool:
@@ -402,6 +412,18 @@ def _resolve(snapshot: Snapshot, group: str, asked: str) -> str:
     if slash and vendor in VENDORS and (found := snapshot.groups.get(group)) and found.vendor_prefixes:
         return snapshot.aliases.get(bare, bare)
     return snapshot.aliases.get(asked, asked)
+
+
+def _wished(snapshot: Snapshot, group: str, asked: str, operation: str, body: Body) -> str:
+    """A name that nobody lists may be a listed one with a wish for reasoning behind it; the wish goes into the body."""
+    found = None if known(asked) else split(asked)
+    if found is None:
+        return asked
+    name = _resolve(snapshot, group, found[0])
+    if not snapshot.candidates(group, name):
+        return asked
+    body.data = DIALECTS[OPERATION_DIALECT[operation]].with_wish(body.data, found[1])
+    return name
 
 
 def _with_header(send: Send, header: tuple[bytes, bytes]) -> Send:

@@ -15,6 +15,7 @@ from dragoman.dialects.anthropic.sources import takes_url
 from dragoman.dialects.anthropic.stream_reader import AnthropicReader
 from dragoman.dialects.anthropic.stream_writer import AnthropicWriter
 from dragoman.dialects.anthropic.usage import AnthropicTap
+from dragoman.dialects.anthropic.wish import with_wish
 from dragoman.dialects.base import ClientSide, Counter, Dialect, UpstreamSide
 from dragoman.dialects.vendor_fault import read_fault
 
@@ -25,6 +26,7 @@ ANTHROPIC: Final = Dialect(
     write_stream_fault=write_stream_fault,
     read_fault=read_fault,
     foreign_ids=foreign_ids,
+    with_wish=with_wish,
     without_seals=without_seals,
     client=ClientSide(read_request=read_request, write_answer=write_answer, write_stream=AnthropicWriter),
     counter=Counter(read=read_count, write=write_count),

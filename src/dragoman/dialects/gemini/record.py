@@ -15,6 +15,7 @@ from dragoman.dialects.gemini.seals import without_seals
 from dragoman.dialects.gemini.stream_reader import GeminiReader
 from dragoman.dialects.gemini.stream_writer import GeminiWriter
 from dragoman.dialects.gemini.usage import GeminiTap
+from dragoman.dialects.gemini.wish import with_wish
 from dragoman.dialects.vendor_fault import read_fault
 
 GEMINI: Final = Dialect(
@@ -24,6 +25,7 @@ GEMINI: Final = Dialect(
     write_stream_fault=write_stream_fault,
     read_fault=read_fault,
     foreign_ids=foreign_ids,
+    with_wish=with_wish,
     without_seals=without_seals,
     client=ClientSide(read_request=read_request, write_answer=write_answer, write_stream=GeminiWriter),
     counter=Counter(read=read_count, write=write_count),

@@ -14,6 +14,7 @@ from dragoman.dialects.openai_chat.request_writer import write_request
 from dragoman.dialects.openai_chat.stream_reader import ChatReader
 from dragoman.dialects.openai_chat.stream_writer import ChatWriter
 from dragoman.dialects.openai_chat.usage import ChatTap
+from dragoman.dialects.openai_chat.wish import with_wish
 from dragoman.dialects.vendor_fault import read_fault
 
 OPENAI_CHAT: Final = Dialect(
@@ -23,6 +24,7 @@ OPENAI_CHAT: Final = Dialect(
     write_stream_fault=write_stream_fault,
     read_fault=read_fault,
     foreign_ids=foreign_ids,
+    with_wish=with_wish,
     client=ClientSide(read_request=read_request, write_answer=write_answer, write_stream=ChatWriter),
     upstream=UpstreamSide(
         write_request=write_request, read_answer=read_answer, read_stream=ChatReader, takes_url=takes_url

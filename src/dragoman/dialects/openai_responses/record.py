@@ -15,6 +15,7 @@ from dragoman.dialects.openai_responses.seals import without_seals
 from dragoman.dialects.openai_responses.stream_reader import ResponsesReader
 from dragoman.dialects.openai_responses.stream_writer import ResponsesWriter
 from dragoman.dialects.openai_responses.usage import ResponsesTap
+from dragoman.dialects.openai_responses.wish import with_wish
 from dragoman.dialects.vendor_fault import read_fault
 
 OPENAI_RESPONSES: Final = Dialect(
@@ -24,6 +25,7 @@ OPENAI_RESPONSES: Final = Dialect(
     write_stream_fault=write_stream_fault,
     read_fault=read_fault,
     foreign_ids=foreign_ids,
+    with_wish=with_wish,
     without_seals=without_seals,
     client=ClientSide(read_request=read_request, write_answer=write_answer, write_stream=ResponsesWriter),
     counter=Counter(read=read_request, write=write_count),
