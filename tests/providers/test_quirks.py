@@ -177,3 +177,33 @@ def test_a_budget_that_leaves_no_room_is_refused(budget: int) -> None:
 def test_thinking_in_any_other_form_is_the_vendors_business(value: object) -> None:
     body = json.dumps({"thinking": value, "max_tokens": 1}).encode()
     assert quirks.claude_thinking(body, "claude-opus-4-7") == body
+
+
+# --- thinking that nobody signed --------------------------------------------------------------------------
+
+
+def test_unsigned_thinking_leaves_the_messages_and_the_rest_keeps_its_bytes():
+    body = (
+        b'{"model":"claude-x", "messages":[{"role":"user","content":"q"},{"role":"assistant","content":[ '
+        b'{"type":"thinking","thinking":"t","signature": ""},{"type":"text","text":"a" }]}],"n":1.50}'
+    )
+    edited = quirks.drop_unsigned_thinking(body, "claude-x")
+    assert json.loads(edited)["messages"][1]["content"] == [{"type": "text", "text": "a"}]
+    assert b'{"type":"text","text":"a" }' in edited and b'"n":1.50' in edited
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "thinking", "thinking": "t", "signature": "S"}, {"type": "text", "text": '"signature":""'}],
+        [{"type": "tool_use", "id": "c", "name": "f", "input": {"signature": ""}}],
+        [
+            {"type": "thinking", "thinking": "t", "signature": ""}
+        ],  # nothing would be left: the vendor's verdict
+        'a text with "signature":"" in it',
+        7,
+    ],
+)
+def test_what_is_no_unsigned_thinking_stays(content):
+    body = json.dumps({"messages": [{"role": "assistant", "content": content}]}).encode()
+    assert quirks.drop_unsigned_thinking(body, "claude-x") == body

@@ -91,7 +91,10 @@ _RECORDS: Final = (
         # better.
         paths=anthropic("/v1", count=True),
         auth=X_API_KEY,
-        quirks=(quirks.CLAUDE_THINKING,),
+        quirks=(
+            quirks.CLAUDE_THINKING,
+            quirks.UNSIGNED_THINKING,
+        ),
     ),
     Provider(
         id="gemini",
@@ -119,7 +122,7 @@ _RECORDS: Final = (
         stream_paths={"messages": _VERTEX + "/anthropic/models/{model}:streamRawPredict"},
         auth=Auth("google"),
         defaults={"location": "global"},
-        quirks=(quirks.GEMINI_INNER_MODELS, quirks.CLAUDE_THINKING),
+        quirks=(quirks.GEMINI_INNER_MODELS, quirks.CLAUDE_THINKING, quirks.UNSIGNED_THINKING),
         shape=shapes.shape_vertex,
     ),
     Provider(
@@ -145,7 +148,10 @@ _RECORDS: Final = (
         stream_paths={"messages": "/model/{model}/invoke-with-response-stream"},
         auth=Auth("sigv4", "bedrock"),
         defaults={"region": "us-east-1"},
-        quirks=(quirks.CLAUDE_THINKING,),
+        quirks=(
+            quirks.CLAUDE_THINKING,
+            quirks.UNSIGNED_THINKING,
+        ),
         shape=shapes.shape_bedrock,
         stream_framing="aws_eventstream",
     ),

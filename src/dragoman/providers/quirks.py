@@ -108,6 +108,44 @@ def drop_message_members(*names: str) -> Edit:
     return edit
 
 
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
+
+
+class _Content(Struct):
+    content: Raw | UnsetType = UNSET
+
+
+class _Thought(Struct):
+    type: object = None
+    signature: object = None
+
+
+def drop_unsigned_thinking(body: bytes, model: str) -> bytes:
+    """Edit: thinking blocks with an empty signature leave the messages. Clients have them from turns that a vendor which
+    does not sign answered through this gateway; Claude answers 400 to them."""
+    return _edit_messages(body, _without_unsigned) if _UNSIGNED.search(body) else body
+
+
+def _without_unsigned(message: bytes) -> bytes:
+    if not _UNSIGNED.search(message):
+        return message
+    content = envelope.peek(message, _Content).content
+    if content is UNSET or not bytes(content).startswith(b"["):
+        return message
+    blocks = [bytes(block) for block in msgspec.json.decode(content, type=list[Raw])]
+    kept = [block for block in blocks if not (_UNSIGNED.search(block) and _is_unsigned(block))]
+    if len(kept) in (0, len(blocks)):
+        return message
+    return envelope.edit(message, {"content": b"[" + b",".join(kept) + b"]"})
+
+
+def _is_unsigned(block: bytes) -> bool:
+    if not block.startswith(b"{"):
+        return False
+    seen = msgspec.json.decode(block, type=_Thought)
+    return seen.type == "thinking" and seen.signature == ""
+
+
 class _StreamOptions(Struct):
     stream_options: Raw | UnsetType = UNSET
 
@@ -253,6 +291,13 @@ GEMINI_INNER_MODELS = Quirk(
     ops=frozenset({"gemini_count", "gemini_embed", "gemini_batch_embed"}),
     fn=gemini_inner_models,
     source="ai.google.dev/api/embeddings: model must match the model of the path",
+)
+UNSIGNED_THINKING = Quirk(
+    name="drop_unsigned_thinking",
+    ops=frozenset({"messages", "count_tokens"}),
+    models=re.compile("claude"),
+    fn=drop_unsigned_thinking,
+    source="platform.claude.com extended thinking: a thinking block goes back with the signature that it came with",
 )
 CLAUDE_THINKING = Quirk(
     name="claude_thinking",

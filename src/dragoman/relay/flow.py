@@ -52,6 +52,7 @@ FREE = frozenset(
         "responses_input_items",
     }
 )
+CONTINUES = frozenset({"responses", "responses_input_tokens"})
 STORED = {"responses_get", "responses_delete", "responses_cancel", "responses_input_items"}
 MOST_NANOS = MAX_AMOUNT  # a caller may ask for any number of tokens; the ledger holds no more at once
 _FREE_PRICE = Price(version="free")
@@ -72,7 +73,7 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
     try:
         if call.operation in STORED and await _kept(gateway, call, send, meter):
             return
-        if call.operation == "responses" and b"previous_response_id" in body.data:
+        if call.operation in CONTINUES and b"previous_response_id" in body.data:
             continued = await gateway.state.continued(body.data, call.key.user_id)
             body.data = continued.body
         owner = await _foreign(gateway, call, body)
