@@ -137,3 +137,20 @@ def test_what_this_build_does_not_serve_is_accepted_with_a_warning(tmp_path: Pat
         "channels[0] (s): provider suno is accepted but not served by this build",
         "server.valkey_url is accepted but not used by this build",
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ("{foo = 1}", "there is no such fact"),
+        ('{efforts = ["huge"]}', "efforts"),
+        ("{max_output = 0}", "max_output"),
+    ],
+)
+def test_facts_that_cannot_be_stop_the_start(tmp_path: Path, facts: str, words: str) -> None:
+    path = tmp_path / "dragoman.toml"
+    path.write_text(
+        f'[[channels]]\nname = "c"\nprovider = "openai"\nkeys = ["k"]\nmodels = ["m"]\nfacts = {facts}\n'
+    )
+    with pytest.raises(config.ConfigError, match=words):
+        config.load(path, {})

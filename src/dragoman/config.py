@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dragoman.providers.base import Endpoint
 from dragoman.providers.catalog import PLANNED, PROVIDERS
+from dragoman.providers.facts import checked
 
 ENV_PREFIX = "DRAGOMAN_"
 SERVED_PRICES = (
@@ -372,6 +373,10 @@ def _channel_problems(channel: ChannelEntry) -> list[str]:
         Endpoint(
             provider, channel.base_url, tuple(channel.headers.items()), channel.drop_params, channel.options
         )
+    except ValueError as error:
+        found.append(str(error))
+    try:
+        checked([(name, type(value), value) for name, value in channel.facts.items()])
     except ValueError as error:
         found.append(str(error))
     return found

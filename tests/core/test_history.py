@@ -174,6 +174,11 @@ def test_given_ids_are_kept():
     mixed = with_ids([assistant(call("a"), gemini_call("f")), user(gemini_result("f"), gemini_result("f"))])
     assert mixed[1].blocks[0].call_id == "a"
     assert mixed[1].blocks[1].call_id == mixed[0].blocks[1].id
+    nameless = with_ids(
+        [assistant(gemini_call("f"), gemini_call("g")), user(gemini_result(""), gemini_result(""))]
+    )
+    made, told = (turn.blocks for turn in nameless)
+    assert [block.call_id for block in told] == [block.id for block in made]  # type: ignore[union-attr]
     orphan = with_ids([user(gemini_result("z"))])
     assert orphan[0].blocks[0].call_id
 

@@ -46,7 +46,10 @@ def test_mapping_and_named():
         (UpstreamFault("Insufficient Balance", "", ""), True),
         (UpstreamFault("x", "Arrearage", "", explicit=True), True),
         (UpstreamFault("M", "insufficient_quota", "insufficient_quota", explicit=True), True),
-        (UpstreamFault("M", "insufficient_quota", "insufficient_quota"), False),  # only its type says so (E262)
+        (
+            UpstreamFault("M", "insufficient_quota", "insufficient_quota"),
+            False,
+        ),  # only its type says so (E262)
         (UpstreamFault("Quota exceeded for requests per minute", "RESOURCE_EXHAUSTED", ""), False),
         (UpstreamFault("max_tokens is too large", "invalid_value", "invalid_request_error"), False),
     ],

@@ -4,10 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 from pydantic import BaseModel
 
 from dragoman import config
+from dragoman.core.facts import Facts
 from dragoman.providers.catalog import PROVIDERS
+from dragoman.providers.facts import checked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,16 +51,36 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 def test_the_configurations_in_the_documents_are_valid(tmp_path: Path) -> None:
     examples = 0
-    for name in ("README.md", "docs/getting-started.md"):
+    for name in ("README.md", "docs/getting-started.md", "docs/translation.md"):
         for example in re.findall(r"```toml\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL):
             path = tmp_path / "dragoman.toml"
             path.write_text(example)
             names = re.findall(r'"env:(\w+)"', example)
             config.load(path, dict.fromkeys(names, "sk-" + "a" * 48))
             examples += 1
-    assert examples >= 2
+    assert examples >= 3
 
 
 def test_every_provider_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text().partition("## Providers")[2]
     assert set(PROVIDERS) <= set(re.findall(r"`([a-z0-9-]+)`", text.partition("Accepted with a warning")[0]))
+
+
+def test_every_fact_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs" / "translation.md").read_text()
+    _, found, rest = text.partition("\n## Facts\n")
+    assert found, "configuration.md links to #facts"
+    part = rest.partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \| \S", part, flags=re.MULTILINE))
+    shown = {name: tomllib.loads(f"x = {value}")["x"] for name, value in rows.items()}
+    defaults = msgspec.to_builtins(Facts())
+    assert shown == {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
+
+
+def test_the_facts_of_the_example_are_facts() -> None:
+    text = (ROOT / "docs" / "translation.md").read_text()
+    examples = [tomllib.loads(e) for e in re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)]
+    facts = [channel["facts"] for example in examples for channel in example["channels"]]
+    assert facts
+    for entry in facts:
+        checked((name, type(value), value) for name, value in entry.items())

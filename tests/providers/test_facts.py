@@ -71,6 +71,41 @@ def test_claude(model, most, thinking, efforts, off, sampling, prefill, system, 
 
 
 @pytest.mark.parametrize(
+    ("model", "forced"),
+    [
+        ("claude-opus-5", True),
+        ("claude-sonnet-5", True),
+        ("claude-haiku-5-5", True),
+        ("claude-opus-4-8", True),
+        ("claude-opus-5-5", False),
+        ("claude-sonnet-5-5", False),
+        ("claude-fable-5", False),
+        ("claude-mythos-5-1", False),
+        ("us.anthropic.claude-opus-5-5-v1:0", False),
+        ("gpt-5", True),
+    ],
+)
+def test_tools_can_be_forced(model: str, forced: bool) -> None:
+    assert claude(model).forced_tools is forced
+
+
+@pytest.mark.parametrize(
+    ("model", "both"),
+    [
+        ("claude-3-5-sonnet-20240620", True),
+        ("claude-opus-4-20250514", True),
+        ("claude-sonnet-4-0", True),
+        ("claude-opus-4-1-20250805", False),
+        ("claude-sonnet-4-5", False),
+        ("claude-haiku-4-5-20251001", False),
+        ("claude-sonnet-4-6", False),
+    ],
+)
+def test_temperature_and_top_p_together(model: str, both: bool) -> None:
+    assert claude(model).both_sampling is both
+
+
+@pytest.mark.parametrize(
     ("spelling", "plain"),
     [
         ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),

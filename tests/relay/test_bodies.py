@@ -386,3 +386,19 @@ def test_over_a_socket() -> None:
             == 400
         )
     assert budget.used_bytes == 0
+
+
+def test_a_body_that_grows_takes_what_it_grows_by() -> None:
+    async def scenario() -> None:
+        budget = BodyBudget(100)
+        assert budget.take_now(40)
+        with Body(b"x" * 40, budget, 40) as body:
+            await body.grow(b"y" * 90, 0.01)
+            assert (budget.used_bytes, body.data) == (90, b"y" * 90)
+            await body.grow(b"z", 0.01)  # what was taken stays taken until the end
+            with pytest.raises(Fault) as caught:
+                await body.grow(b"y" * 200, 0.01)
+            assert (caught.value.status, budget.used_bytes, body.data) == (503, 90, b"z")
+        assert budget.used_bytes == 0
+
+    asyncio.run(scenario())

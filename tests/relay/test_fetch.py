@@ -10,10 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dragoman.core.conversation import Base64, Media, Url
 from dragoman.core.faults import Fault
-from dragoman.relay.fetch import REDIRECTS, MediaLoader
+from dragoman.relay.fetch import CALL_AT_ONCE, CALL_CHARS, CALL_URLS, REDIRECTS, MediaLoader, load_all
 from dragoman.upstream.client import Client, EgressPolicy
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40
@@ -117,3 +118,46 @@ def test_what_is_no_public_url(url: str) -> None:
 
 def test_private_addresses_are_refused_unless_allowed(site: str) -> None:
     assert refused(site + "/a.png", allow=()).status == 400
+
+
+class Loads:
+    """A loader whose URLs take a while; those that name it fail."""
+
+    def __init__(self) -> None:
+        self.begun = self.now = self.most = 0
+
+    async def load(self, media: Media, origin: str) -> Media:
+        self.begun, self.now = self.begun + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0.001)
+            if "bad" in media.source.url:  # type: ignore[union-attr]
+                raise Fault(400, "invalid_request", "no")
+            return replace(media, source=Base64("x" * (CALL_CHARS // 2 if "big" in media.source.url else 1)))  # type: ignore[union-attr]
+        finally:
+            self.now -= 1
+
+
+def load_many(*urls: str) -> tuple[Loads, Fault | None]:
+    loads = Loads()
+    wanted = [Media(kind="image", source=Url(url), at=("messages", n)) for n, url in enumerate(urls)]
+    try:
+        got = asyncio.run(load_all(loads, wanted, "openai_chat"))  # type: ignore[arg-type]
+    except Fault as fault:
+        return loads, fault
+    assert [m.at for m in got] == [m.at for m in wanted]
+    return loads, None
+
+
+def test_the_loads_of_one_request_are_bounded() -> None:
+    loads, fault = load_many(*map(str, range(CALL_URLS)))
+    assert fault is None and (loads.begun, loads.most) == (CALL_URLS, CALL_AT_ONCE)
+    loads, fault = load_many(*map(str, range(CALL_URLS + 1)))
+    assert fault is not None and fault.param == f"messages[{CALL_URLS}]" and loads.begun == 0
+    _, fault = load_many("big1", "big2", "big3")
+    assert fault is not None and "too large together" in fault.message
+
+
+def test_one_failure_ends_the_other_loads() -> None:
+    loads, fault = load_many("bad", *map(str, range(50)))
+    assert fault is not None and loads.now == 0 and loads.begun <= 2 * CALL_AT_ONCE

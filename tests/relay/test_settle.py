@@ -134,3 +134,10 @@ def test_charge_and_usage_never_disagree(
         assert got.usage.estimated == (usage is None or (result != "done" and operation in GENERATES))
     else:
         assert got.usage == (usage or Usage())
+
+
+def test_a_client_that_leaves_after_the_vendors_last_word_pays_what_was_reported() -> None:
+    usage = Usage(input=10, output=5)
+    for complete, expected in ((True, usage), (False, Usage(input=10, output=25, estimated=True))):
+        end = outcome("client_gone", usage, output_bytes=100, complete=complete)
+        assert billable(end, operation="chat", body_bytes=1, max_output=None) == expected

@@ -32,6 +32,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     """OpenAI dialects: the model takes reasoning_effort / reasoning."""
     sampling: bool = True
     """It takes temperature, top_p and top_k."""
+    both_sampling: bool = True
+    """Anthropic: it takes temperature and top_p in one request."""
+    forced_tools: bool = True
+    """Anthropic: it takes a tool_choice that forces a call (any, tool)."""
     prefill: bool = True
     """A conversation may end with the beginning of the assistant's answer."""
     system_turns: bool = False

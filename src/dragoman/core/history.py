@@ -123,7 +123,8 @@ def _as_text(result: ToolResult) -> list[Block]:
 
 def with_ids(turns: Sequence[Turn]) -> list[Turn]:
     """Every call and result gets an id where the dialect has none: made from place and name, so that the same history
-    has the same ids in every replay. Results without an id answer the open calls of their name in order."""
+    has the same ids in every replay. Results without an id answer the open calls of their name in order, those without
+    a name the open calls."""
     if not any(
         (isinstance(b, ToolCall) and not b.id) or (isinstance(b, ToolResult) and not b.call_id)
         for turn in turns
@@ -156,7 +157,7 @@ def with_ids(turns: Sequence[Turn]) -> list[Turn]:
 def _answered(result: ToolResult, unanswered: list[tuple[str, str]]) -> tuple[str, str] | None:
     if result.call_id:
         return next((call for call in unanswered if call[1] == result.call_id), None)
-    return next((call for call in unanswered if call[0] == result.name), None)
+    return next((call for call in unanswered if result.name in ("", call[0])), None)
 
 
 def _made_id(number: int, name: str) -> str:

@@ -85,6 +85,7 @@ def estimate(known: Usage | None, *, body_bytes: int, output_bytes: int) -> Usag
     so far.
     """
     output = estimate_output_tokens(output_bytes)
-    if known is None or known.prompt == 0:
+    if known is None:
         return Usage(input=estimate_input_tokens(body_bytes), output=output, estimated=True)
-    return replace(known, output=max(known.output, output), estimated=True)
+    known = replace(known, output=max(known.output, output), estimated=True)
+    return replace(known, input=estimate_input_tokens(body_bytes)) if known.prompt == 0 else known

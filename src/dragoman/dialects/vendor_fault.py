@@ -139,6 +139,7 @@ _STATUS_BY_WORD: Final = {
     "insufficient_quota": 429,
     "invalid_request_error": 400,
     "invalid_argument": 400,
+    "invalid_prompt": 400,
     "context_length_exceeded": 400,
     "authentication_error": 401,
     "unauthenticated": 401,
@@ -160,6 +161,8 @@ def in_band_status(error: object) -> int:
     source = mapping(error)
     for name in ("code", "status", "status_code", "http_code"):
         value = source.get(name)
+        if type(value) is str and len(value) == 3 and value.isascii() and value.isdigit():
+            value = int(value)
         if type(value) is int and 400 <= value <= 599:
             return 503 if value == 529 else value
     for name in ("type", "code", "status"):

@@ -89,6 +89,8 @@ _CLAUDE: Final = (
         most_budget=31_999,
         schema_output=False,
     ),
+    # From 4.1 on: "temperature and top_p cannot both be specified for this model".
+    _row(_claude(r"4[.-](?:[1-9]|\d\d)"), both_sampling=False),
     _row(_claude(r"4[.-]1", "opus"), max_output=32_000, most_budget=31_999),
     _row(_claude(r"4[.-]5"), max_output=64_000, most_budget=63_999),
     # 4.6 takes a budget as well, but calls it deprecated (the SDK warns). No prefill from here on (E009).
@@ -120,10 +122,14 @@ _CLAUDE: Final = (
         system_turns=True,
     ),
     _row(r"claude-mythos-preview", system_turns=False),
-    # Thinking cannot be disabled: Fable and Mythos from the start (E115), Opus and Sonnet from 5.5 on (Sonnet 5.5 knows
-    # "between_tools" instead). Haiku 5.5 can.
-    _row(r"claude-(?:fable|mythos)", thinking_off=False),
-    _row(_claude(r"(?:5[.-](?:[5-9]|\d\d)|(?:[6-9]|\d\d))", "opus|sonnet"), thinking_off=False),
+    # Thinking cannot be disabled and no tool forced: Fable and Mythos from the start (E115), Opus and Sonnet from 5.5 on
+    # (Sonnet 5.5 knows "between_tools" instead). Haiku 5.5 can both.
+    _row(r"claude-(?:fable|mythos)", thinking_off=False, forced_tools=False),
+    _row(
+        _claude(r"(?:5[.-](?:[5-9]|\d\d)|(?:[6-9]|\d\d))", "opus|sonnet"),
+        thinking_off=False,
+        forced_tools=False,
+    ),
     # docs.cloud.google.com, Claude structured outputs: 4.6 and later only. AWS: 4.5 and later.
     _row(_claude(r"4[.-][15]"), on="vertex", schema_output=False),
     _row(_claude(r"4[.-]1"), on="bedrock", schema_output=False),

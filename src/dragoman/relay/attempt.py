@@ -24,7 +24,7 @@ from dragoman.providers.base import prepare
 from dragoman.relay.bodies import aside
 from dragoman.relay.gateway import Gateway
 from dragoman.relay.identity import neutral_headers, translated_query
-from dragoman.relay.lanes import Beginning, InBandError, begin, streams
+from dragoman.relay.lanes import Beginning, InBandError, begin, streams, wrong_key
 from dragoman.relay.translated import Opening
 from dragoman.relay.translated import begin as begin_translated
 from dragoman.relay.translation import Translation, Upstream
@@ -164,7 +164,8 @@ async def _send(
         query, headers = translated_query(candidate.operation), neutral_headers(headers)
         body = upstream.written.body
     elif MARK in body:  # reasoning that another vendor signed; this one would refuse it
-        body = DIALECTS[call.dialect].without_seals(body)
+        sealed, clean = body, DIALECTS[call.dialect].without_seals
+        body = await aside(len(sealed), lambda: clean(sealed))
     public_model = call.model_asked if upstream is None else channel.upstream_model(call.model)
     wire = await aside(
         len(body),
@@ -227,6 +228,8 @@ def _judged(
 ) -> tuple[Refusal, bool]:
     told = read_fault(status, body)
     secrets = candidate.channel.credentials
+    if wrong_key(told, body):
+        status = 401
     if status == 401:
         channel = candidate.channel
         gateway.credentials.forget(channel.credentials[candidate.credential] if channel.credentials else "")

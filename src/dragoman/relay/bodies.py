@@ -128,6 +128,14 @@ class Body:
         """The body of a request that has none."""
         return cls(b"")
 
+    async def grow(self, data: bytes, wait_s: float) -> None:
+        """Put ``data`` in the place of the body; what it is longer comes out of the budget. Fault 503 as for reading."""
+        more = len(data) - self._held
+        if self._budget is not None and more > 0:
+            await self._budget.take(more, wait_s)
+            self._held += more
+        self.data = data
+
     def release(self) -> None:
         """Give the bytes back; may be called again."""
         budget, self._budget = self._budget, None

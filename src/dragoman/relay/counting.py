@@ -38,6 +38,9 @@ async def count(gateway: Gateway, call: Call, body: bytes, meter: Meter, send: S
             answer = None
         finally:
             slots.give(call.key.id)
+        if isinstance(answer, Answer) and isinstance(answer.opening, Beginning) and answer.opening.stream:
+            answer.response.close()  # a count is no stream, and nobody knows when this one ends
+            answer = None
         if isinstance(answer, Answer):
             assert isinstance(answer.opening, Beginning)
             await relay(gateway, call, answer.candidate, answer.response, answer.opening, meter, send)

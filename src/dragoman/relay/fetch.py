@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
 from dragoman.core.conversation import Base64, Media, Url, rejected
@@ -18,6 +19,11 @@ from dragoman.upstream.client import Client, EgressPolicy, Origin, Response, Tim
 
 REDIRECTS = 3
 AT_ONCE = 32
+# Of one request, so that it leaves room for others:
+CALL_AT_ONCE = 4
+CALL_URLS = 100
+CALL_CHARS = 100_000_000  # of base64, all files together
+CALL_S = 120
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _TIMEOUTS = Timeouts(connect_s=10, first_byte_s=20, idle_s=10, total_s=30)
 _HEADERS = [(b"accept", b"*/*"), (b"accept-encoding", b"identity"), (b"user-agent", b"dragoman")]
@@ -82,6 +88,42 @@ class MediaLoader:
             finally:
                 response.close()
         raise _Refused("too many redirects")
+
+
+async def load_all(loader: MediaLoader, wanted: Sequence[Media], origin: str) -> list[Media]:
+    """Every one of them with its bytes. Fault 400 for the first that cannot be had, for too many, for too much; nothing is
+    loaded any more when this returns or raises."""
+    if len(wanted) > CALL_URLS:
+        raise rejected(
+            wanted[CALL_URLS].at,
+            origin,
+            f"the upstream loads no URLs itself, and at most {CALL_URLS} are loaded for one request",
+        )
+    room, left = asyncio.Semaphore(CALL_AT_ONCE), CALL_CHARS
+
+    async def one(media: Media) -> Media:
+        nonlocal left
+        async with room:
+            got = await loader.load(media, origin)
+        assert isinstance(got.source, Base64)
+        left -= len(got.source.data)
+        if left < 0:
+            raise rejected(media.at, origin, "the files that the request names by URL are too large together")
+        return got
+
+    tasks = [asyncio.ensure_future(one(media)) for media in wanted]
+    try:
+        async with asyncio.timeout(CALL_S):
+            return await asyncio.gather(*tasks)
+    except TimeoutError:
+        at = next((m.at for m, task in zip(wanted, tasks, strict=True) if not task.done()), wanted[0].at)
+        raise rejected(
+            at, origin, "the files that the request names by URL could not be loaded in time"
+        ) from None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _parts(url: str) -> tuple[Origin, bytes]:

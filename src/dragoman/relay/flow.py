@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import re
 from time import perf_counter
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import faults
 from dragoman.core.conversation import path_text
+from dragoman.core.envelope import peek
 from dragoman.core.faults import Fault
 from dragoman.core.money import Price, hold_ceiling, nanos_to_usd
 from dragoman.core.usage import estimate
@@ -24,7 +27,7 @@ from dragoman.dialects.base import Tap
 from dragoman.ledger.core import MAX_AMOUNT, Hold, Post, Refused, Void
 from dragoman.ledger.writer import LedgerUnavailable
 from dragoman.relay.affinity import fingerprint
-from dragoman.relay.attempt import Refusal, attempt_all
+from dragoman.relay.attempt import Answer, Refusal, attempt_all
 from dragoman.relay.background import finished
 from dragoman.relay.bodies import Body, aside
 from dragoman.relay.counting import COUNTS, count
@@ -40,7 +43,7 @@ from dragoman.routing import admit, select
 from dragoman.routing.plan import Attempt, Call, Candidate, Outcome, Plan
 from dragoman.store.records import VendorId
 
-LOGGED_LOSSES = 100
+LOGGED_LOSSES, LOGGED_PATH = 100, 300  # paths, and characters of each
 FREE = frozenset(
     {
         "count_tokens",
@@ -74,19 +77,18 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
         if call.operation in STORED and await _kept(gateway, call, send, meter):
             return
         if call.operation in CONTINUES and b"previous_response_id" in body.data:
-            continued = await gateway.state.continued(body.data, call.key.user_id)
-            body.data = continued.body
+            continued = await _turn(gateway, call, body)
         owner = await _foreign(gateway, call, body)
         if call.operation in COUNTS and owner is None:
             attempts = await count(gateway, call, body.data, meter, send)
             return
         plan = await make_plan(gateway, call, body.data, owner)
         if any(candidate.operation for candidate in plan.candidates):
-            if call.operation == "responses":
-                continued = continued or await gateway.state.continued(body.data, call.key.user_id)
+            if call.operation == "responses" and continued is None:
+                continued = await _turn(gateway, call, body)
             parent = continued.parent_id if continued is not None else None
             translation = Translation(call, body.data, gateway.media, parent or "")
-            if plan.candidates[0].operation:  # no channel speaks the client's dialect
+            if all(way.operation for way in plan.candidates):  # no channel speaks the client's dialect
                 await translation.check()
         if call.operation not in FREE:
             await _hold(gateway, call, plan)
@@ -99,17 +101,18 @@ async def serve(gateway: Gateway, call: Call, body: Body, send: Send, started: f
             await send_refusal(send, call, answer)
             return
         body_bytes = len(body.data)
+        keep = await _keep(gateway, call, body, continued, answer)
         body.release()
         body.data = b""  # an open stream must not hold its request
         candidate = answer.candidate
         if isinstance(answer.opening, Opening):
             if translation is not None:
                 translation.forget()
-            opening = answer.opening
-            losses = [path_text(loss.at, call.dialect) for loss in opening.losses[:LOGGED_LOSSES]]
-            meter.translated(opening.tap, opening.dialect, losses)
-            keep = _keep(gateway, call, continued)
-            await carry(gateway, call, answer.response, opening, meter, send, body_bytes, keep)
+            losses = [path_text(loss.at, call.dialect) for loss in answer.opening.losses[:LOGGED_LOSSES]]
+            meter.translated(
+                answer.opening.tap, answer.opening.dialect, [path[:LOGGED_PATH] for path in losses]
+            )
+            await carry(gateway, call, answer.response, answer.opening, meter, send, body_bytes, keep)
         else:
             await relay(gateway, call, candidate, answer.response, answer.opening, meter, send)
     except Fault as raised:
@@ -208,9 +211,12 @@ async def make_plan(gateway: Gateway, call: Call, body: bytes, owner: VendorId |
         raise faults.price_missing(call.model)
     if owner is None:
         seed = None
-        if len(ways) > 1 and call.operation in select.TRANSLATED and not call.vendor:
+        several = len(ways) > 1 or len(ways[0].channel.credentials) > 1
+        if several and call.operation in select.TRANSLATED and not call.vendor:
             seed = await aside(len(body), lambda: fingerprint(call, body))
-        candidates = tuple(_rerouted(call, body, c) for c in select.order(ways, gateway.random, seed))
+        candidates = select.order(ways, gateway.random, seed)
+        if call.operation == "chat" and group.translate:
+            candidates = tuple(c for native in candidates for c in _detoured(call, body, native))
     else:
         candidates = _sticky(gateway, call, owner)
         if all(way.channel is not candidates[0].channel for way in ways):
@@ -230,13 +236,23 @@ async def make_plan(gateway: Gateway, call: Call, body: bytes, owner: VendorId |
     return Plan(candidates, price, group.multiplier_micros, min(hold, MOST_NANOS))
 
 
-def _rerouted(call: Call, body: bytes, candidate: Candidate) -> Candidate:
-    """A chat call with tools for a model that refuses them on chat/completions goes to the same channel's responses."""
-    if call.operation != "chat" or candidate.operation or "responses" not in candidate.channel.operations:
-        return candidate
+class _Tools(Struct):
+    tools: Any = None
+    reasoning_effort: Any = None
+
+
+def _detoured(call: Call, body: bytes, candidate: Candidate) -> tuple[Candidate, ...]:
+    """A chat call with tools for a model that refuses them there (with its reasoning on) goes to the same channel's
+    responses first; what cannot be said there still goes to chat."""
+    channel = candidate.channel
+    if candidate.operation or not channel.translate or "responses" not in channel.operations:
+        return (candidate,)
     if not facts_of(candidate, "openai_chat", call.model).tools_need_responses or b'"tools"' not in body:
-        return candidate
-    return replace(candidate, operation="responses")
+        return (candidate,)
+    asked = peek(body, _Tools)
+    if not asked.tools or asked.reasoning_effort == "none":
+        return (candidate,)
+    return replace(candidate, operation="responses"), candidate
 
 
 # What a body only refers to costs tokens that its bytes do not show: a whole context at the vendor, or media.
@@ -278,13 +294,33 @@ async def _kept(gateway: Gateway, call: Call, send: Send, meter: Meter) -> bool:
     return True
 
 
-def _keep(gateway: Gateway, call: Call, continued: Continued | None) -> Keep | None:
-    if continued is None or not continued.store:
+async def _turn(gateway: Gateway, call: Call, body: Body) -> Continued:
+    """What the request adds to its conversation; everything before it is in ``body`` from here on."""
+    found = await gateway.state.continued(body.data, call.key.user_id)
+    await body.grow(found.body, gateway.limits.body_wait_s)
+    return replace(found, body=b"")  # which would live as long as the answer
+
+
+async def _keep(
+    gateway: Gateway, call: Call, body: Body, continued: Continued | None, answer: Answer
+) -> Keep | None:
+    """How the turn of this answer is kept; None where the vendor keeps it, or nobody may."""
+    if not isinstance(answer.opening, Opening) or call.operation != "responses":
         return None
-    kept = replace(continued, body=b"")
+    try:
+        kept = continued or await _turn(gateway, call, body)  # an answer in another form: its id will be ours
+    except BaseException:
+        answer.response.close()
+        raise
+    if not kept.store:
+        return None
 
     async def keep(told: bytes) -> None:
-        await gateway.state.keep(kept, call.key.user_id, told)
+        try:
+            await gateway.state.keep(kept, call.key.user_id, told)
+        except Exception as error:  # noqa: BLE001 (the answer is there and is paid for: it is told, if not kept)
+            reason = f"{type(error).__name__}: {error}"[:500]
+            gateway.journal.note("response_not_kept", request_id=call.request_id, reason=reason)
 
     return keep
 
@@ -339,6 +375,7 @@ def _outcome(meter: Meter, fault: Fault | None, gone: bool, attempts: tuple[Atte
         usage=tap.usage,
         output_bytes=tap.output_bytes,
         delivered=meter.delivered,
+        complete=tap.complete and not tap.failed,
         first_byte_ms=meter.first_byte_ms,
         attempts=attempts,
         error=meter.error or (fault.message if fault is not None else ""),

@@ -18,7 +18,7 @@ from dragoman.core.envelope import BAD_JSON, edit_path
 from dragoman.core.faults import Fault, upstream_garbage
 from dragoman.core.framing import EventStreamDecoder, JsonArraySplitter, SseSplitter, sse_parts
 from dragoman.dialects import DIALECTS
-from dragoman.dialects.base import StreamWriter, Tap
+from dragoman.dialects.base import StreamWriter, Tap, UpstreamFault
 from dragoman.dialects.vendor_fault import in_band_status
 from dragoman.providers.shapes import bedrock_frames
 from dragoman.relay.gateway import Gateway
@@ -101,6 +101,11 @@ class InBandError(Exception):
         self.status, self.body = status, body
 
 
+def wrong_key(told: UpstreamFault, body: bytes) -> bool:
+    """The vendor refuses our key under another status than 401: Google says 400, and so does OpenAI inside a 200."""
+    return told.code == "invalid_api_key" or b'"API_KEY_INVALID"' in body
+
+
 class Beginning(Struct, frozen=True):
     """A relayed answer that has begun: its whole body, or the first bytes of its stream."""
 
@@ -117,7 +122,7 @@ async def begin(gateway: Gateway, call: Call, response: Response) -> Beginning:
         data = await response.chunk()
         if data is None:
             raise upstream_garbage()
-        _check_first(data)
+        _check_first(data, array=content_kind(response) == b"application/json")
         return Beginning(data, True)
     data = await response.read(gateway.limits.answer_bytes)
     if data or response.status != 204:
@@ -164,11 +169,15 @@ def _check_object(data: bytes) -> None:
         raise upstream_garbage() from None
 
 
-def _check_first(data: bytes) -> None:
-    """InBandError if the first whole frame of a stream is an error already."""
+def _check_first(data: bytes, *, array: bool) -> None:
+    """InBandError if the first whole frame of a stream (``array``: of a growing array) is an error already."""
     if b"error" not in data[:2000]:
         return
-    frames = [payload for frame in SseSplitter().feed(data) if (payload := sse_parts(frame)[1])]
+    if array:
+        pieces = [JsonArraySplitter.element(piece) for piece in JsonArraySplitter().feed(data)]
+    else:
+        pieces = [sse_parts(frame)[1] for frame in SseSplitter().feed(data)]
+    frames = [payload for payload in pieces if payload]
     try:
         seen = _HEAD.decode(frames[0]) if frames else _Head()
     except BAD_JSON:

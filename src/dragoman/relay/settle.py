@@ -50,6 +50,7 @@ def billable(outcome: Outcome, *, operation: str, body_bytes: int, max_output: i
         return None
     usage, seen = outcome.usage, estimate_output_tokens(outcome.output_bytes)
     generates, whole = operation in GENERATES, outcome.result == "done"
+    whole = whole or (outcome.result == "client_gone" and outcome.complete)
     if usage is None and not seen and (generates or not whole):
         return None
     if usage is None or (generates and not whole):

@@ -18,6 +18,7 @@ from dragoman.core import faults
 from dragoman.core.envelope import BAD_JSON, edit, peek
 from dragoman.core.faults import Fault, invalid_request
 from dragoman.core.framing import SseSplitter, sse_parts
+from dragoman.relay.bodies import aside
 from dragoman.relay.owners import Write
 from dragoman.store.responses import StoredTurn
 
@@ -78,24 +79,35 @@ class ResponseState:
 
         A ``previous_response_id`` that is none of ours stays in the body: it may be a vendor's.
         """
-        asked = peek(body, _Asked)
+        asked = await aside(len(body), lambda: peek(body, _Asked))
         previous = asked.previous_response_id
         if previous is not None and asked.conversation is not None:
             raise invalid_request(
                 "previous_response_id and conversation cannot be used together", "previous_response_id"
             )
         items = _items(asked.input)
-        parent: str | None = None
+        parent, whole = None, body
         if isinstance(previous, str) and previous:
-            try:
-                turns = await asyncio.to_thread(self._read_chain, previous, user_id)
-            except ValueError as error:
-                raise invalid_request(str(error), "previous_response_id") from None
-            if turns:
-                parent = previous
-                whole = [item for turn in turns for item in (*turn.input, *_output(turn.response))] + items
-                body = edit(body, {"input": msgspec.json.encode(whole)}, drops=("previous_response_id",))
-        return Continued(parent, items, self._enabled and asked.store is not False, body)
+            whole = await asyncio.to_thread(self._joined, previous, user_id, body, items)
+            parent = previous if whole is not body else None
+        elsewhere = asked.conversation is not None or (previous is not None and parent is None)
+        store = self._enabled and asked.store is not False and not elsewhere
+        if store and sum(len(bytes(item)) for item in items) > self._turn_bytes:
+            store = False
+            self._note("response_not_kept", reason=f"the turn is longer than {self._turn_bytes} bytes")
+        # (copies: an item as it was read holds the whole body, and these wait for the end of the answer)
+        return Continued(parent, [item.copy() for item in items] if store else [], store, whole)
+
+    def _joined(self, previous: str, user_id: int, body: bytes, items: list[Raw]) -> bytes:
+        """The request with everything before it; ``body`` itself if ``previous`` is none of ours. Runs in a thread."""
+        try:
+            turns = self._read_chain(previous, user_id)
+        except ValueError as error:
+            raise invalid_request(str(error), "previous_response_id") from None
+        if not turns:
+            return body
+        whole = [item for turn in turns for item in (*turn.input, *_output(turn.response))] + items
+        return edit(body, {"input": msgspec.json.encode(whole)}, drops=("previous_response_id",))
 
     async def keep(self, continued: Continued, user_id: int, told: bytes) -> None:
         """Write a finished turn: ``told`` is the response object, or the frames that end its stream."""

@@ -7,32 +7,47 @@ candidate try. ``carry`` then writes the rest, frame by frame.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from dragoman.core.conversation import Answer as Said
 from dragoman.core.conversation import Ended, Event, Failed, Start, UsageSeen
+from dragoman.core.envelope import BAD_JSON
 from dragoman.core.faults import Fault, redact
 from dragoman.core.framing import EventStreamDecoder, JsonArraySplitter, SseSplitter, sse_parts
 from dragoman.core.streams import Folded, events_of
 from dragoman.core.tools import Restored
 from dragoman.core.usage import estimate
 from dragoman.dialects import DIALECTS
-from dragoman.dialects.base import Reply, StreamReader, StreamWriter, Tap
+from dragoman.dialects.base import Reply, StreamReader, StreamWriter, Tap, mapping
+from dragoman.dialects.vendor_fault import in_band_status, read_fault
 from dragoman.providers.shapes import bedrock_frames
 from dragoman.relay.gateway import Gateway
-from dragoman.relay.lanes import AWS_STREAM, Meter, Send, answer_headers, content_kind, streams
+from dragoman.relay.lanes import (
+    AWS_STREAM,
+    InBandError,
+    Meter,
+    Send,
+    answer_headers,
+    content_kind,
+    streams,
+    wrong_key,
+)
 from dragoman.relay.translation import Upstream, dropped_header
 from dragoman.routing.plan import Call
 from dragoman.upstream.client import Response, UpstreamError
 
 Keep = Callable[[bytes], Awaitable[None]]
 """Stores a finished Responses object (its JSON, or its terminal frame) before the client sees it."""
+LAST_BYTES_S = 0.5  # how long a vendor may take from the end of its stream to the end of its HTTP answer
+MODEL_CHARS = 200  # of the vendor's name for the model, in a header
 
 
 class Source:
-    """An upstream's stream as events, a batch for each chunk that arrives."""
+    """An upstream's stream as events, a batch for each chunk that arrives; at most ``limit`` bytes of it."""
 
     def __init__(
         self,
@@ -51,13 +66,19 @@ class Source:
         self._array = kind == b"application/json"
         self._messages = EventStreamDecoder() if kind == AWS_STREAM else None
         self._splitter = JsonArraySplitter(limit) if self._array else SseSplitter(limit)
+        self._left = limit
         self.ended = False
+        self.failing = b""
+        """The frame that told of a failure."""
 
     async def next(self) -> list[Event]:
         """The events of the next chunk; the last batch ends with Ended or Failed and sets ``ended``. Raises nothing but
         cancellation: a broken connection is an end without an end."""
         try:
             chunk = await self._response.chunk()
+            self._left -= len(chunk or b"")
+            if self._left < 0:
+                raise ValueError("the stream is too long")
             frames = self._frames(chunk) if chunk is not None else [self._splitter.finish()]
         except (UpstreamError, ValueError):
             chunk, frames = None, []
@@ -73,6 +94,15 @@ class Source:
         self.ended = chunk is None or any(isinstance(event, Ended | Failed) for event in out)
         return out
 
+    async def drain(self) -> None:
+        """Let the vendor end its answer after its terminal frame, so that its connection can serve another one."""
+        try:
+            async with asyncio.timeout(LAST_BYTES_S):
+                while not self._response.complete and await self._response.chunk() is not None:
+                    pass
+        except (UpstreamError, TimeoutError):
+            pass  # it is closed instead
+
     def _frames(self, chunk: bytes) -> list[bytes]:
         if self._messages is not None:
             chunk = b"".join(bedrock_frames(message) for message in self._messages.feed(chunk))
@@ -86,7 +116,10 @@ class Source:
         if not data:
             return []
         self._tap.frame(data, event)
-        return self.reader.feed(data, event)
+        events = self.reader.feed(data, event)
+        if any(isinstance(event, Failed) for event in events):
+            self.failing = data
+        return events
 
 
 class Opening:
@@ -114,7 +147,8 @@ async def begin(
     body_bytes: int,
     secrets: Sequence[str] = (),
 ) -> Opening:
-    """Read until the upstream has begun to answer. Fault (owner upstream) or UpstreamError: it has not.
+    """Read until the upstream has begun to answer. Fault (owner upstream), UpstreamError: it has not. InBandError: it
+    has not, and what it says is about our channel.
 
     ``secrets``: the channel's credentials, which no message of its vendor may tell.
     """
@@ -134,7 +168,11 @@ async def begin(
     else:
         data = await response.read(gateway.limits.answer_bytes)
         opening.tap.body(data)
-        answer = restored.answer(dialect.upstream.read_answer(data))
+        try:
+            answer = restored.answer(dialect.upstream.read_answer(data))
+        except Fault as fault:
+            fault.message = redact(fault.message, secrets)
+            raise _of_channel(data) or fault from None
         if not call.stream:
             _whole(opening, call, answer, reply, body_bytes)
             return opening
@@ -155,7 +193,7 @@ async def _first_events(source: Source) -> list[Event]:
         failed = next((event for event in batch if isinstance(event, Failed)), None)
         content = any(not isinstance(event, Start | UsageSeen | Failed) for event in events)
         if failed is not None and not content:
-            raise failed.fault
+            raise _of_channel(source.failing) or failed.fault
         if content or source.ended:
             return events
 
@@ -164,8 +202,24 @@ async def _fold(source: Source) -> Said:
     folded = Folded()
     while not source.ended:
         for event in await source.next():
+            if isinstance(event, Failed):
+                raise _of_channel(source.failing) or event.fault
             folded.feed(event)
+    await source.drain()
     return folded.answer()
+
+
+def _of_channel(data: bytes) -> InBandError | None:
+    """The error in ``data`` if it is about our own account at the vendor, which is not for the caller to read."""
+    try:
+        told = msgspec.json.decode(data)
+    except BAD_JSON:
+        return None
+    value = mapping(told[0] if type(told) is list and told else told)
+    status = in_band_status(value.get("error") or mapping(value.get("response")).get("error") or value)
+    said = read_fault(status, data)
+    ours = status in (401, 402, 403) or said.out_of_credit(status) or wrong_key(said, data)
+    return InBandError(status, data) if ours else None
 
 
 def _whole(opening: Opening, call: Call, answer: Said, reply: Reply, body_bytes: int) -> None:
@@ -208,7 +262,7 @@ def _headers(call: Call, response: Response, opening: Opening) -> list[tuple[byt
     if opening.losses:
         headers.append((b"x-dragoman-dropped", dropped_header(opening.losses, call.dialect)))
     if opening.model and opening.model.isascii() and opening.model.isprintable():
-        headers.append((b"x-upstream-model", opening.model.encode()))
+        headers.append((b"x-upstream-model", opening.model[:MODEL_CHARS].encode()))
     return headers
 
 
@@ -263,6 +317,8 @@ async def _send_stream(
             if source is None or source.ended:
                 break
             events = await source.next()
+        if source is not None:
+            await source.drain()
     finally:
         gateway.metrics.open_streams.dec()
         if source is not None:

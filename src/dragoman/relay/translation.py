@@ -6,7 +6,6 @@ attempt starts from the original. Large bodies are read and written in a thread,
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -30,7 +29,7 @@ from dragoman.dialects.base import Reply, Target, UpstreamSide, Written
 from dragoman.providers.base import OPERATION_DIALECT
 from dragoman.providers.facts import facts_for
 from dragoman.relay.bodies import aside
-from dragoman.relay.fetch import MediaLoader
+from dragoman.relay.fetch import MediaLoader, load_all
 from dragoman.routing.plan import Call, Candidate
 
 NAMED_LOSSES, NAMED_BYTES = 40, 2000  # how much of the list of losses a header takes
@@ -118,7 +117,7 @@ class Translation:
         if not wanted:
             return conversation
         missing = [media for url, media in wanted.items() if url not in self._loaded]
-        loaded = await asyncio.gather(*(self._loader.load(media, conversation.origin) for media in missing))
+        loaded = await load_all(self._loader, missing, conversation.origin)
         self._loaded.update({m.source.url: got for m, got in zip(missing, loaded, strict=True)})  # type: ignore[union-attr]
         have = {url: self._loaded[url] for url in wanted}
         return replace(conversation, turns=tuple(_filled(turn, have) for turn in conversation.turns))

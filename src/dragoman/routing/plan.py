@@ -88,6 +88,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     output_bytes: int = 0
     delivered: bool = False
+    complete: bool = False
+    """The vendor had said everything: a client that leaves now pays for what was reported."""
     first_byte_ms: int = 0
     attempts: tuple[Attempt, ...] = ()
     error: str = ""

@@ -116,6 +116,9 @@ class Connection(asyncio.Protocol):
         self._since = now
         self._keep = False
         body = request.body
+        if isinstance(body, bytes):
+            # What was sent is not kept while the answer comes, which may take an hour.
+            self._request = Request(b"", b"", request.timeouts, request.started, request.is_head)
         self._written = isinstance(body, bytes)
         timeouts = request.timeouts
         total = request.started + timeouts.total_s

@@ -362,3 +362,54 @@ def test_the_conversation_is_not_changed_e294():
     before = repr(conversation)
     write_request(conversation, target(THINKER))
     assert repr(conversation) == before
+
+
+def test_models_that_no_tool_can_be_forced_on():
+    unforced = Facts(thinking="adaptive", thinking_off=False, forced_tools=False)
+    tools = (Function(name="f"), Function(name="g"))
+    for choice in (ToolChoice(mode="required"), ToolChoice(mode="tool", name="f")):
+        body, losses = write(unforced, tools=tools, tool_choice=choice, parallel_tools=False)
+        assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+        assert losses == ["tool_choice"] and len(body["tools"]) == 2
+        body, losses = write(unforced, tools=tools, tool_choice=choice, reasoning=Reasoning(effort="high"))
+        assert (body["tool_choice"], body["thinking"]) == ({"type": "auto"}, {"type": "adaptive"})
+        assert losses == ["tool_choice"]
+    body, losses = write(unforced, tools=tools, tool_choice=ToolChoice(mode="none"))
+    assert body["tool_choice"] == {"type": "none"} and losses == []
+
+
+def test_an_answer_tool_that_cannot_be_forced():
+    facts = Facts(thinking="none", schema_output=False, forced_tools=False)
+    wanted = OutputFormat(kind="json_schema", name="R", schema={"type": "object", "properties": {"a": {}}})
+    body, losses = write(facts, output_format=wanted)
+    assert [tool["name"] for tool in body["tools"]] == ["R"] and losses == []
+    assert body["tool_choice"] == {"type": "auto"} and "JSON Schema" in body["system"][0]["text"]
+
+
+def test_temperature_and_top_p_in_one_request():
+    both = {"temperature": 0.2, "top_p": 0.9}
+    body, losses = write(**both)
+    assert (body["temperature"], body["top_p"], losses) == (0.2, 0.9, [])
+    one = Facts(both_sampling=False)
+    body, losses = write(one, **both, top_k=3)
+    assert (body["temperature"], body.get("top_p"), body["top_k"], losses) == (0.2, None, 3, ["top_p"])
+    for habit, kept in (({"temperature": 1}, "top_p"), ({"top_p": 1}, "temperature")):
+        body, losses = write(one, **{**both, **habit})
+        assert len({"temperature", "top_p"} & body.keys()) == 1 and kept in body and losses == []
+    body, _ = write(one, **both, origin="anthropic")
+    assert body["temperature"] == 0.2 and body["top_p"] == 0.9  # our own client's word is the vendor's matter
+
+
+def test_two_tools_of_one_name():
+    tools = (Function(name="f"), Function(name="g"), Function(name="f", at=("tools", 2)))
+    body, losses = write(tools=tools)
+    assert [tool["name"] for tool in body["tools"]] == ["f", "g"] and losses == ["tools"]
+
+
+def test_schemas_that_no_format_can_express_are_told():
+    node = {"type": "object", "properties": {"next": {"$ref": "#"}}}
+    body, _ = write(output_format=OutputFormat(kind="json_schema", name="N", schema=node))
+    assert "output_config" not in body
+    assert body["tool_choice"] == {"type": "tool", "name": "N"} and body["tools"][0]["input_schema"] == node
+    body, _ = write(output_format=OutputFormat(kind="json_schema", schema=node), tools=(Function(name="f"),))
+    assert "JSON Schema" in body["system"][0]["text"] and [t["name"] for t in body["tools"]] == ["f"]

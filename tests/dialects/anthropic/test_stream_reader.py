@@ -99,6 +99,27 @@ def test_calls_e207():
     assert read(start(), *block(0, use), *end("max_tokens"))[-2] == Finished(finish="length")
 
 
+def test_a_refusal_is_said_once():
+    details = {"type": "refusal", "explanation": "I will not."}
+    for said in (["I will not."], ["I will", " not."]):
+        events = read(start(), *text(0, *said), *end("refusal", stop_details=details))
+        assert "".join(event.text for event in events if isinstance(event, Delta)) == "I will not."
+        assert not any(isinstance(event, Opened) and isinstance(event.block, Refusal) for event in events)
+        assert events[-2] == Finished(finish="refusal")
+    more = read(start(), *text(0, "Well, "), *end("refusal", stop_details=details))
+    assert [event.text for event in more if isinstance(event, Delta)] == ["Well, ", "I will not."]
+    long = read(start(), *text(0, "x" * 9000), *end("refusal", stop_details=details))
+    assert sum(isinstance(event, Opened) for event in long) == 2
+
+
+def test_deltas_of_another_kind_than_their_block():
+    stray = {"type": "text_delta", "text": "no"}
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    arguments = {"type": "input_json_delta", "partial_json": "{}"}
+    events = read(start(), *block(0, use, stray, arguments), *end("tool_use"))
+    assert [event.text for event in events if isinstance(event, Delta)] == ["{}"]
+
+
 def test_input_that_comes_with_the_start():
     use = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}
     assert read(start(), *block(0, use), *end())[2] == Delta(index=0, text='{"a":1}')
@@ -155,6 +176,16 @@ def test_citations_hold_for_the_text_so_far():
     (one,) = seen.citations
     assert (one.url, one.title, one.cited, one.start, one.end) == ("https://x", "X", "c", 0, 4)
     assert one.extra == citation
+
+
+def test_citations_that_come_before_their_text():
+    location = {"type": "web_search_result_location", "url": "https://x", "title": "X", "cited_text": "c"}
+    cited = {"type": "citations_delta", "citation": location}
+    words = {"type": "text_delta", "text": "Paris"}
+    events = read(start(), *block(0, {"type": "text", "text": "", "citations": []}, cited, words), *end())
+    (seen,) = [event for event in events if isinstance(event, Annotated)]
+    assert [(one.start, one.end) for one in seen.citations] == [(0, 5)]
+    assert events.index(seen) < events.index(Closed(index=0))
 
 
 @pytest.mark.parametrize(

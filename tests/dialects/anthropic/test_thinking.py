@@ -124,6 +124,16 @@ def test_no_thinking_with_a_forced_call_e107():
     assert always.loosen and always.on and always.losses[0].at == ("tool_choice",)
 
 
+def test_no_great_effort_beside_disabled_thinking():
+    for off in (Reasoning(mode="off", effort="max"), Reasoning(effort="max")):
+        found = planned(ADAPTIVE, off, origin="anthropic", at="thinking", forced=True)
+        assert (found.thinking, found.effort) == ({"type": "disabled"}, "high")
+    low = planned(ADAPTIVE, Reasoning(mode="off", effort="low"), origin="anthropic", at="thinking")
+    assert low.effort == "low"
+    alone = Reasoning(mode="adaptive", effort="max")
+    assert planned(ADAPTIVE, alone, origin="anthropic", at="output_config").effort == "max"
+
+
 CALL = ToolCall(id="t", name="f")
 RESULT = Turn(role="user", blocks=(ToolResult(call_id="t"),))
 SIGNED = Thinking(text="t", signature=Signature(origin="anthropic", value="S"))

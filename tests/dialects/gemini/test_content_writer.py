@@ -79,6 +79,8 @@ def test_system():
 
 def test_there_is_always_a_content():
     assert written(turn("system", "A"))[0] == {"contents": [{"role": "user", "parts": [{"text": "A"}]}]}
+    assert written(turn("user", ""))[0] == {"contents": [{"role": "user", "parts": [{"text": "..."}]}]}
+    assert contents(turn("user"), system=(Text(text="S"),)) == [("user", [{"text": "..."}])]
 
 
 def test_neighbours_are_one_content_and_names_are_lost():

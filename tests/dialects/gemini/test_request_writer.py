@@ -146,7 +146,7 @@ def test_schemas_without_end_are_refused_by_their_place():
     deep: dict = {"type": "string"}
     for _ in range(150):
         deep = {"type": "array", "items": deep}
-    with pytest.raises(Fault, match=r"tools\[0\]\.parameters"):
+    with pytest.raises(Fault, match=r"tools\[0\]\.function\.parameters"):
         write(tools=(Function(name="f", parameters=deep, at=("tools", 0)),))
     with pytest.raises(Fault, match=r"text\.format"):
         write(
@@ -320,3 +320,33 @@ def test_only_youtube_is_loaded_by_google():
     assert not takes_url(media(Url("https://youtube.com.evil.example/x")), Facts())
     assert not takes_url(media(Url("https://x/y.png")), Facts())
     assert not takes_url(media(Base64("AAAA")), Facts())
+
+
+@pytest.mark.parametrize(("tier", "losses"), [("auto", []), ("default", []), ("flex", ["service_tier"])])
+def test_the_usual_service_tier_is_no_loss(tier, losses):
+    assert lost(service_tier=tier) == losses
+
+
+def test_two_functions_of_one_name():
+    told = write(tools=(F, G, Function(name="f", at=("tools", 2))))
+    assert [d["name"] for d in json.loads(told.body)["tools"][0]["functionDeclarations"]] == ["f", "g"]
+    assert [bracketed(loss.at) for loss in told.losses] == ["tools[2]"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "legacy", "path"),
+    [
+        ("openai_chat", False, "tools[1].function.parameters"),
+        ("openai_chat", True, "tools[1].parameters"),
+        ("anthropic", False, "tools.1.input_schema"),
+        ("openai_responses", False, "tools[1].parameters"),
+    ],
+)
+def test_a_schema_that_is_too_large_is_named(origin, legacy, path):
+    deep: dict = {"type": "string"}
+    for _ in range(150):
+        deep = {"type": "array", "items": deep}
+    tool = Function(name="f", parameters=deep, legacy=legacy, at=("tools", 1))
+    with pytest.raises(Fault) as caught:
+        write(origin=origin, tools=(tool,))
+    assert (caught.value.status, caught.value.param) == (400, path)

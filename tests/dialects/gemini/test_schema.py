@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google.genai import types
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dragoman.dialects.gemini.schema import SchemaTooLarge, cleaned, without_members
 
@@ -100,8 +105,27 @@ def test_references_are_inlined_and_members_beside_them_count():
     }
     assert cleaned(schema)["properties"] == {
         "p": {"type": "OBJECT", "description": "mine", "properties": {"x": {"type": "NUMBER"}}},
-        "q": {},
+        "q": {"type": "STRING"},  # points at nothing
     }
+    assert cleaned({"$ref": "#/$defs/a%20b", "$defs": {"a b": {"type": "integer"}}}) == {"type": "INTEGER"}
+
+
+def test_every_place_has_a_type():
+    """Vertex: "schema didn't specify the schema type field"."""
+    properties = {"a": True, "b": {}, "c": {"description": "any"}, "d": {"const": None}, "e": {"not": {}}}
+    assert cleaned({"type": "object", "properties": properties})["properties"] == {
+        "a": {"type": "STRING"},
+        "b": {"type": "STRING"},
+        "c": {"type": "STRING", "description": "any"},
+        "d": {"type": "NULL"},
+        "e": {"type": "STRING"},
+    }
+    assert cleaned({}) == {}
+
+
+def test_many_branches_take_no_time_to_compare():
+    branches = [{"type": "object", "properties": {f"k{n}": {"type": "string"}}} for n in range(5000)]
+    assert len(cleaned({"anyOf": branches + branches[:10]})["anyOf"]) == 5000
 
 
 def test_a_schema_that_contains_itself_ends():
@@ -185,3 +209,54 @@ def test_without_members():
     assert without_members({"type": "OBJECT"})
     assert not without_members({"type": "STRING"})
     assert not without_members({"type": "OBJECT", "properties": {"a": {}}})
+
+
+WORDS = ["a", "b", "$ref", "type", "properties", "enum", "items"]
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.just(1.5), st.sampled_from(WORDS))
+TYPES = st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null", "odd"])
+
+
+def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    named = st.dictionaries(st.sampled_from(WORDS), inner, max_size=3)
+    listed = st.lists(inner, max_size=3)
+    members = {
+        "type": TYPES | st.lists(TYPES, max_size=3) | VALUES,
+        "properties": named | VALUES,
+        "required": st.lists(VALUES, max_size=2) | VALUES,
+        "items": inner | listed,
+        "prefixItems": listed,
+        **dict.fromkeys(("anyOf", "oneOf", "allOf"), listed | VALUES),
+        **dict.fromkeys(("$defs", "definitions", "patternProperties"), named | VALUES),
+        "$ref": st.sampled_from(["#", "#/$defs/a", "#/$defs/b", "#/properties/a", "http://x", "#a"]) | VALUES,
+        **dict.fromkeys(("enum", "examples"), st.lists(VALUES | inner, max_size=3) | VALUES),
+        **dict.fromkeys(("const", "default", "not", "if", "additionalProperties"), VALUES | inner),
+        **dict.fromkeys(("minimum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "minItems"), VALUES),
+        **dict.fromkeys(("title", "description", "format", "pattern", "nullable"), VALUES),
+    }
+    return st.fixed_dictionaries({}, optional=members)
+
+
+@given(st.recursive(VALUES, _schemas, max_leaves=12))
+def test_no_schema_whatever_raises(schema: Any) -> None:
+    before = repr(schema)
+    try:
+        told = cleaned(schema, ordered=True)
+    except SchemaTooLarge:
+        return
+    assert told == cleaned(schema, ordered=True) and repr(schema) == before
+    types.Schema.model_validate(told)
+    _check(told, top=True)
+
+
+def _check(node: dict[str, Any], *, top: bool = False) -> None:
+    """What Google demands of every place."""
+    assert top or "type" in node or "anyOf" in node, node
+    assert not ("type" in node and "anyOf" in node)
+    assert all(isinstance(word, str) and word for word in node.get("enum", ()))
+    assert node.get("type") != "ARRAY" or node["items"]
+    assert node.get("properties") != {}
+    assert set(node.get("required", ())) <= set(node.get("properties", ()))
+    for inner in (*node.get("properties", {}).values(), *node.get("anyOf", ())):
+        _check(inner)
+    if "items" in node:
+        _check(node["items"])

@@ -22,6 +22,7 @@ from dragoman.dialects.gemini.schema_reader import json_schema
             },
         ),
         ({"type": 4}, {"type": "boolean"}),
+        ({"type_": "STRING"}, {"type": "string"}),
         ({"type": 2}, {"type": "number"}),
         ({"type": 7}, {"type": "null"}),
         ({"type": "TYPE_UNSPECIFIED", "description": "d"}, {"description": "d"}),

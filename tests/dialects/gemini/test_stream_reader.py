@@ -256,8 +256,9 @@ def test_grounding_of_a_text_in_pieces():
     last = chunk(text("ris"), reason="STOP")
     last["candidates"][0]["groundingMetadata"] = metadata
     told = events(chunk(text("é P")), chunk(text("a")), last)
-    assert told[-5:] == [
+    assert told[-6:] == [
         Annotated(index=0, citations=(Citation(url="https://x", title="X", start=2, end=7),)),
+        Closed(index=0),  # behind its citations: an Anthropic client gets none for a closed block
         Opened(index=1, block=Opaque(origin="gemini", kind="groundingMetadata", raw=metadata)),
         Closed(index=1),
         Finished(finish="stop"),
@@ -326,3 +327,9 @@ def test_whatever_comes_every_block_is_closed_and_the_end_is_told(chunks):
     assert sum(isinstance(event, (Ended, Failed)) for event in told) == 1
     assert reader.finish() == []
     assert reader.feed(b"{}") == []
+
+
+def test_an_unspecified_finish_is_none():
+    told = events(chunk(text("a"), reason="FINISH_REASON_UNSPECIFIED"), chunk(text("b"), reason="STOP"))
+    assert isinstance(told[-1], Ended)
+    assert isinstance(play(chunk(text("a"), reason="FINISH_REASON_UNSPECIFIED"))[0][-1], Failed)

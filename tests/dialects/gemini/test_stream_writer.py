@@ -151,12 +151,12 @@ def test_e225_calls_go_out_whole():
     )
     calls = [part for part in parts(told) if "functionCall" in part]
     assert [part["functionCall"] for part in calls] == [
-        {"name": "g", "args": {"y": 2}},
         {"name": "f", "args": {"x": 1}, "id": "c1"},
+        {"name": "g", "args": {"y": 2}},  # whole first, but it began second
         {"name": "h", "args": {}, "id": "c3"},
     ]
-    assert calls[0]["thoughtSignature"] == "aGVsbG8="
-    sealed = from_client(calls[1]["thoughtSignature"])
+    assert calls[1]["thoughtSignature"] == "aGVsbG8="
+    sealed = from_client(calls[0]["thoughtSignature"])
     assert sealed is not None and sealed.call and sealed.signature == CLAUDE
     assert told[-1]["candidates"][0]["finishReason"] == "STOP"
 

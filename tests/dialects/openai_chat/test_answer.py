@@ -57,6 +57,37 @@ class TestReading:
         assert answer.usage == Usage(input=9, output=2)
         assert read({"content": "hi"}).usage is None
 
+    def test_an_id_that_is_taken_counts_as_none(self) -> None:
+        call = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+        found = blocks(tool_calls=[call, call])
+        assert [block.id for block in found if isinstance(block, ToolCall)] == ["c", ""]
+
+    def test_choices_stand_in_the_order_of_their_indexes(self) -> None:
+        rows = [{"index": place, "message": {"content": text}} for place, text in ((1, "b"), (0, "a"))]
+        answer = read_answer(json.dumps({"choices": rows}).encode())
+        assert [choice.blocks for choice in answer.choices] == [(Text(text="a"),), (Text(text="b"),)]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {
+                "choices": [
+                    {"index": 0, "message": {"content": "par"}, "error": {"code": 429, "message": "M"}}
+                ]
+            },
+            {"code": 429, "message": "M"},
+        ],
+    )
+    def test_an_error_on_the_choice_or_in_the_place_of_choices(self, body: dict[str, Any]) -> None:  # E264
+        with pytest.raises(Fault) as caught:
+            read_answer(json.dumps(body).encode())
+        assert (caught.value.status, caught.value.message, caught.value.owner) == (429, "M", "upstream")
+
+    def test_an_end_with_an_error_is_one_only_if_nothing_was_said(self) -> None:
+        with pytest.raises(Fault):
+            read({"content": ""}, "error")
+        assert read({"content": "par"}, "error").choices[0].finish == "error"
+
     def test_zero_usage_is_usage(self) -> None:  # E169
         assert (
             read({}, usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}).usage == Usage()

@@ -11,6 +11,7 @@ from dragoman.dialects.openai_chat.failure import cut, failure, is_failure
     [
         ({"code": 502, "message": "Provider returned error"}, 502, "server_error"),
         ({"code": 429, "message": "slow"}, 429, "rate_limit_error"),
+        ({"code": "429", "message": "slow"}, 429, "rate_limit_error"),
         ({"type": "rate_limit_error", "message": "slow"}, 429, "rate_limit_error"),
         ({"code": 529, "message": "busy"}, 503, "overloaded_error"),
         ({"type": "overloaded_error", "message": "Overloaded"}, 503, "overloaded_error"),

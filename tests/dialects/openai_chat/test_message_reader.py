@@ -56,6 +56,24 @@ def test_no_arguments_are_an_empty_object(arguments: str | None) -> None:
     assert block.arguments == "{}"
 
 
+def test_empty_ids_are_those_of_a_vendor_that_gives_none() -> None:
+    """Gemini behind its own chat layer; with_ids pairs such calls and results by their order."""
+    answer, result = turns(
+        {"role": "assistant", "tool_calls": [call(id="")]},
+        {"role": "tool", "tool_call_id": "", "content": "r"},
+    )
+    assert [block.id for block in answer.blocks] == [""]  # type: ignore[union-attr]
+    assert [block.call_id for block in result.blocks] == [""]  # type: ignore[union-attr]
+
+
+def test_a_spoken_answer_with_its_words_binds_nobody() -> None:
+    bound: Bound = []
+    spoken = {"id": "a1", "data": "AAAA", "expires_at": 1, "transcript": "said"}
+    (turn,) = read_turns({"messages": [{"role": "assistant", "content": None, "audio": spoken}]}, bound)
+    assert [block.text for block in turn.blocks] == ["said"]  # type: ignore[union-attr]
+    assert bound == []
+
+
 def test_arguments_as_an_object_and_custom_calls() -> None:
     made, custom = assistant(
         tool_calls=[call({"a": 1}), {"id": "c", "type": "custom", "custom": {"name": "p", "input": "x"}}]

@@ -60,6 +60,19 @@ def test_images(url: str, media_type: str, source: object) -> None:
     assert bare.source == source
 
 
+def test_parts_of_other_dialects() -> None:
+    link = {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"}
+    anthropic = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    by_url = {"type": "image", "source": {"type": "url", "url": "https://x/z.gif"}}
+    said, image, data, other = read({"type": "input_text", "text": "hi"}, link, anthropic, by_url)
+    assert said == Text(text="hi", at=(*AT, 0))
+    assert (image.source, image.detail) == (Url("https://x/y.png"), "low")
+    assert (data.source, data.media_type) == (Base64("AAAA"), "image/png")
+    assert other.source == Url("https://x/z.gif")
+    unknown = read({"type": "image", "image": 1}, {"type": "input_image", "file_id": "f"})
+    assert [type(block) for block in unknown] == [Opaque, Opaque]
+
+
 def test_a_data_url_is_what_its_type_says() -> None:
     (pdf,) = read({"type": "image_url", "image_url": {"url": "data:application/pdf;base64,JVBERi0="}})
     assert (pdf.kind, pdf.media_type) == ("document", "application/pdf")

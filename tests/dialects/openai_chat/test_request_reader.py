@@ -120,6 +120,31 @@ def test_reasoning(members: dict[str, Any], reasoning: Reasoning | None) -> None
         assert conversation.where("reasoning") == tuple(members)
 
 
+@pytest.mark.parametrize(
+    ("thinking", "reasoning"),
+    [
+        ({"type": "enabled", "budget_tokens": 2000}, Reasoning(mode="on", budget=2000, visible=True)),
+        ({"type": "enabled"}, Reasoning(mode="on", visible=True)),
+        ({"type": "adaptive"}, Reasoning(mode="adaptive", visible=True)),
+        ({"type": "disabled"}, Reasoning(mode="off")),
+    ],
+)
+def test_the_thinking_of_claude_deepseek_and_glm(thinking: Any, reasoning: Reasoning) -> None:
+    conversation = read(thinking=thinking)
+    assert conversation.reasoning == reasoning
+    assert conversation.where("reasoning") == ("thinking",)
+    assert conversation.extras == {"$thinking": thinking}
+    assert read(thinking=thinking, reasoning_effort="low").extras == {"thinking": thinking}
+
+
+def test_thinking_in_other_words_is_an_extra() -> None:
+    assert read(thinking="yes").extras == {"thinking": "yes"}
+
+
+def test_an_empty_effort_says_nothing() -> None:
+    assert read(reasoning_effort="").reasoning is None
+
+
 def test_formats() -> None:
     schema = {"type": "object", "properties": {"b": {}, "a": {}}}
     given_ = {

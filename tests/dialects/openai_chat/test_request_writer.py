@@ -49,6 +49,30 @@ def test_a_stream_always_asks_for_usage() -> None:
     assert (streamed["stream"], streamed["stream_options"]) == (True, {"include_usage": True})
 
 
+def test_thinking_goes_back_as_it_was_said() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    asked = {"model": "m", "messages": [{"role": "user", "content": "x"}], "thinking": thinking}
+    conversation = read_request(json.dumps(asked).encode())
+    own = json.loads(write_request(conversation, Target(model="up", facts=Facts())).body)
+    assert own["thinking"] == thinking and "reasoning_effort" not in own and "$thinking" not in own
+
+
+def test_what_responses_and_openais_chat_share_goes_on() -> None:
+    extras = {"prompt_cache_retention": "24h", "truncation": "auto"}
+    openai = {"origin": "openai_responses", "extras": extras, "facts": Facts(developer_role=True)}
+    assert body(**openai)["prompt_cache_retention"] == "24h"
+    assert lost(**openai) == [("truncation",)]
+    assert lost(origin="openai_responses", extras=extras) == [("prompt_cache_retention",), ("truncation",)]
+
+
+def test_penalties_go_with_sampling() -> None:
+    said = {"presence_penalty": 0.5, "frequency_penalty": 0.5, "seed": 1}
+    assert said.items() <= body(origin="gemini", **said).items()
+    reasoner = Facts(sampling=False)
+    assert body(origin="gemini", facts=reasoner, **said).keys() == {"model", "messages", "seed"}
+    assert lost(origin="gemini", facts=reasoner, **said) == [("frequency_penalty",), ("presence_penalty",)]
+
+
 class TestLimits:
     def test_the_name_of_the_limit(self) -> None:  # E087
         assert body(max_output=50)["max_tokens"] == 50

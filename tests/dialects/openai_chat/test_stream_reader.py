@@ -126,11 +126,66 @@ def test_text() -> None:  # E180
         Opened(index=0, block=Text(text="")),
         Delta(index=0, text="Hel"),
         Delta(index=0, text="lo"),
+        UsageSeen(usage=Usage(input=9, output=2)),
         Closed(index=0),
         Finished(finish="stop"),
-        UsageSeen(usage=Usage(input=9, output=2)),
         Ended(),
     ]
+
+
+def test_the_last_finish_counts() -> None:
+    """Some servers write one into every chunk."""
+    said = (chunk({"content": "a"}, "stop"), chunk({"content": "b"}, "stop"), chunk(finish="length"), DONE)
+    assert folded(*said) == Choice(blocks=(Text(text="ab"),), finish="length")
+    late = (calls(tool("{}", "f", "a", index=0), finish="stop"), calls(tool("{}", "g", "b", index=1)), DONE)
+    assert [block.name for block in folded(*late).blocks] == ["f", "g"]  # type: ignore[union-attr]
+    assert folded(*late).finish == "tool_calls"
+
+
+def test_the_whole_message_behind_its_deltas_says_nothing_new() -> None:  # MiniMax
+    whole = {"message": {"role": "assistant", "content": "Hello"}, "index": 0, "finish_reason": "stop"}
+    last = json.dumps({"object": "chat.completion", "choices": [whole]}).encode()
+    assert folded(chunk({"content": "Hel"}), chunk({"content": "lo"}), last).blocks == (Text(text="Hello"),)
+    assert folded(last).blocks == (Text(text="Hello"),)
+
+
+@pytest.mark.parametrize(
+    ("frame", "status", "message"),
+    [
+        ({"choices": [{"index": 0, "finish_reason": "error", "error": {"code": 429, "message": "M"}}]}, 429, "M"),
+        ({"choices": [{"index": 0, "delta": {}, "finish_reason": "network_error"}]}, 502, ""),
+        ({"choices": [{"index": 0, "delta": {}, "finish_reason": "insufficient_system_resource"}]}, 502, ""),
+        ({"detail": "M"}, 502, "M"),
+        ({"code": "InvalidParameter", "message": "M"}, 502, "M"),
+        ({"status_code": 400, "message": "M"}, 400, "M"),
+        ({"error_code": 336003, "error_msg": "M"}, 502, "M"),
+        ({"choices": None, "base_resp": {"status_code": 1004, "status_msg": "M"}}, 502, "M"),
+    ],
+)  # fmt: skip
+def test_errors_that_are_no_error_frames(frame: dict[str, Any], status: int, message: str) -> None:
+    out = events(chunk({"content": "par"}), json.dumps(frame).encode(), DONE)
+    assert [type(event) for event in out] == [Start, Opened, Delta, Closed, Failed]
+    fault = failed(out).fault
+    assert (fault.status, fault.owner) == (status, "upstream") and message in fault.message
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [{"object": "ping"}, {"message": "processing"}, {"base_resp": {"status_code": 0}, "choices": None}],
+)
+def test_frames_that_are_no_errors(frame: dict[str, Any]) -> None:
+    out = events(chunk({"content": "x"}), json.dumps(frame).encode(), chunk(finish="stop"), DONE)
+    assert isinstance(out[-1], Ended)
+
+
+def test_reasoning_in_an_object() -> None:
+    said = (chunk({"reasoning": {"content": "hm"}}), chunk({"content": "x"}), chunk(finish="stop"), DONE)
+    assert folded(*said).blocks == (Thinking(text="hm"), Text(text="x"))
+
+
+def test_choices_whose_index_is_a_string() -> None:
+    out = events(chunk({"content": "a"}, "stop", index="0"), chunk({"content": "b"}, "stop", index="1"), DONE)
+    assert [event.choice for event in out if isinstance(event, Delta)] == [0, 1]
 
 
 def test_text_goes_out_with_its_frame() -> None:
@@ -198,6 +253,20 @@ ONE, TWO = ToolCall(id="a", name="f", arguments='{"x":1}'), ToolCall(id="b", nam
         ],
         # Arguments as an object.
         [calls(tool({"x": 1}, "f", "a", index=0)), calls(tool({}, "g", "b", index=1))],
+        # Id and name repeated, another id in every piece (old vLLM).
+        [
+            calls(tool("", "f", "a", index=0)),
+            calls(tool('{"x"', "f", "a1", index=0)),
+            calls(tool(":1}", None, "a2", index=0)),
+            calls(tool("{}", "g", "b", index=1)),
+        ],
+        # Indexes as strings, interleaved.
+        [
+            calls(tool("", "f", "a", index="0"), tool("", "g", "b", index="1")),
+            calls(tool('{"x":', index="0")),
+            calls(tool("{}", index="1")),
+            calls(tool("1}", index="0")),
+        ],
         # The id after the name.
         [
             calls(tool(None, "f", "a", index=0)),
@@ -214,6 +283,35 @@ ONE, TWO = ToolCall(id="a", name="f", arguments='{"x":1}'), ToolCall(id="b", nam
 )
 def test_calls_however_they_come(frames: list[bytes]) -> None:
     assert folded(*frames, chunk({}, "stop"), DONE) == Choice(blocks=(ONE, TWO), finish="tool_calls")  # E149
+
+
+NAMED = [("f", '{"x":1}'), ("g", "{}")]
+
+
+@pytest.mark.parametrize(
+    ("frames", "ids"),
+    [
+        # One id for all of them.
+        ([calls(tool('{"x":1}', "f", "a", index=0)), calls(tool("{}", "g", "a", index=1))], ["a", ""]),
+        # All with index 0 and no id.
+        ([calls(tool('{"x":1}', "f", index=0)), calls(tool("{}", "g", index=0))], ["", ""]),
+        # Neither index nor id, the name in every piece.
+        ([calls(tool('{"x"', "f")), calls(tool(":1}", "f")), calls(tool("{}", "g"))], ["", ""]),
+        # The name in every piece, also in one behind the arguments.
+        (
+            [
+                calls(tool('{"x":1}', "f", index=0)),
+                calls(tool("", "f", index=0)),
+                calls(tool("{}", "g", index=1)),
+            ],
+            ["", ""],
+        ),
+    ],
+)
+def test_calls_without_ids_of_their_own(frames: list[bytes], ids: list[str]) -> None:
+    found = [block for block in folded(*frames, DONE).blocks if isinstance(block, ToolCall)]
+    assert [(block.name, block.arguments) for block in found] == NAMED
+    assert [block.id for block in found] == ids
 
 
 def test_a_whole_call_in_one_chunk_with_its_finish() -> None:  # E187
@@ -377,7 +475,7 @@ def test_refusal() -> None:
 
 def test_content_finish_and_usage_in_one_chunk() -> None:  # E192
     out = events(chunk({"content": "x"}, "stop", usage=USAGE), DONE)
-    assert [type(event) for event in out] == [Start, Opened, Delta, Closed, Finished, UsageSeen, Ended]
+    assert [type(event) for event in out] == [Start, Opened, Delta, UsageSeen, Closed, Finished, Ended]
 
 
 @pytest.mark.parametrize("where", ["x_groq", "choice"])

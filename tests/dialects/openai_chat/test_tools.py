@@ -18,6 +18,24 @@ def declared(name: str = "f", **more: Any) -> dict[str, Any]:
 
 
 class TestReading:
+    def test_the_flat_form_of_responses_is_taken(self) -> None:
+        flat = {"type": "function", "name": "f", "description": "d", "parameters": SCHEMA, "strict": False}
+        (tool,) = read_tools({"tools": [flat]})
+        assert tool == Function(name="f", description="d", parameters=SCHEMA, strict=False, at=("tools", 0))
+
+    @pytest.mark.parametrize(
+        ("choice", "expected"),
+        [
+            ({"type": "function", "name": "f"}, ToolChoice(mode="tool", name="f")),
+            ({"function": {"name": "f"}}, ToolChoice(mode="tool", name="f")),
+            ({"type": "auto"}, ToolChoice(mode="auto")),
+            ({"type": "any"}, ToolChoice(mode="required")),
+            ("", None),
+        ],
+    )
+    def test_choices_in_other_dialects_words(self, choice: Any, expected: ToolChoice | None) -> None:
+        assert read_choice({"tool_choice": choice}) == expected
+
     def test_functions(self) -> None:
         tool = {
             **declared(description="d", parameters=SCHEMA, strict=True),
@@ -141,6 +159,21 @@ class TestWriting:
         tool = Function(name="f", description="d", parameters=SCHEMA, strict=False)
         assert write(tool) == ({"tools": [declared(description="d", parameters=SCHEMA, strict=False)]}, [])
         assert write(Function(name="f"))[0] == {"tools": [declared()]}
+
+    @pytest.mark.parametrize(
+        ("schema", "written"),
+        [
+            ({}, {"type": "object", "properties": {}}),
+            ({"type": "object"}, {"type": "object", "properties": {}}),
+            ({"description": "d"}, {"type": "object", "description": "d", "properties": {}}),
+            ({"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}),
+            (SCHEMA, SCHEMA),
+        ],
+    )
+    def test_the_root_of_a_schema_is_an_object_with_properties(self, schema: Any, written: Any) -> None:
+        """OpenAI: "object schema missing properties"; other vendors do not ask for them."""
+        out, _ = write(Function(name="f", parameters=schema))
+        assert out["tools"][0]["function"]["parameters"] == written
 
     def test_free_text_tools_are_functions_with_one_string(self) -> None:  # E040
         tool = Function(name="apply_patch", custom=True, format={"type": "grammar"}, at=("tools", 0))

@@ -96,16 +96,15 @@ def test_logprobs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "calls", "refused", "finish"),
+    ("response", "calls", "finish"),
     [
-        ({"status": "completed"}, False, False, "stop"),
-        ({"status": "completed"}, True, False, "tool_calls"),
-        ({"status": "completed"}, False, True, "refusal"),
-        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, True, False, "length"),
-        ({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}, False, False, "content_filter"),
-        ({"status": "incomplete"}, False, False, "length"),
-        ({"incomplete_details": "x"}, False, False, "stop"),
+        ({"status": "completed"}, False, "stop"),
+        ({"status": "completed"}, True, "tool_calls"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, True, "length"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}, False, "content_filter"),
+        ({"status": "incomplete"}, False, "length"),
+        ({"incomplete_details": "x"}, False, "stop"),
     ],
 )  # fmt: skip
-def test_finish(response: dict[str, Any], calls: bool, refused: bool, finish: str) -> None:
-    assert finish_of(response, calls=calls, refused=refused) == finish
+def test_finish(response: dict[str, Any], calls: bool, finish: str) -> None:
+    assert finish_of(response, calls=calls) == finish

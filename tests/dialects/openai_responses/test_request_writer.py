@@ -428,3 +428,45 @@ _TOOLS = [
 def test_own_requests_go_back(items: list[Any], members: dict[str, Any], calls: bool) -> None:
     before, after = again({"input": items + (_CALLS if calls else []), "tools": _TOOLS, **members})
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("schema", "parameters"),
+    [
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        ({"anyOf": [{"type": "object"}]}, {"anyOf": [{"type": "object"}]}),
+        (SCHEMA, SCHEMA),
+    ],
+)
+def test_the_root_of_a_foreign_schema_is_an_object_with_properties(schema: Any, parameters: Any) -> None:
+    assert body(tools=(Function(name="f", parameters=schema),))["tools"][0]["parameters"] == parameters
+    own = body(origin="openai_responses", tools=(Function(name="f", parameters=schema),))
+    assert own["tools"][0]["parameters"] == schema
+
+
+def test_a_known_limit_is_kept_to_and_an_unknown_one_is_not_guessed() -> None:
+    assert body(Facts(max_output=32_768), max_output=100_000)["max_output_tokens"] == 32_768
+    assert body(max_output=100_000)["max_output_tokens"] == 100_000
+
+
+def test_what_chat_and_responses_share_goes_on() -> None:
+    written = write(extras={"prompt_cache_retention": "24h", "x": 1})
+    assert json.loads(written.body)["prompt_cache_retention"] == "24h"
+    assert [loss.at for loss in written.losses] == [("x",)]
+    foreign = write(origin="anthropic", extras={"prompt_cache_retention": "24h"})
+    assert [loss.at for loss in foreign.losses] == [("prompt_cache_retention",)]
+
+
+def test_json_without_the_word_gets_it() -> None:
+    """OpenAI: "Response input messages must contain the word 'json'"; Gemini's clients need not say it."""
+    asked = OutputFormat(kind="json_object")
+    system = body(origin="gemini", output_format=asked)["input"][0]
+    assert (system["role"], system["content"]) == (
+        "system",
+        [{"type": "input_text", "text": "Answer in JSON."}],
+    )
+    assert len(body(origin="gemini", output_format=asked)["input"]) == 2
+    said = Turn(role="user", blocks=(Text(text="as JSON"),))
+    assert len(body(origin="gemini", output_format=asked, turns=(said,))["input"]) == 1
+    assert len(body(output_format=asked)["input"]) == 1

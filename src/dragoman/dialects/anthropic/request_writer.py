@@ -18,7 +18,7 @@ from dragoman.core.history import paired, with_ids
 from dragoman.core.tools import WireNames
 from dragoman.dialects.anthropic.marks import Marks
 from dragoman.dialects.anthropic.members import ORIGIN
-from dragoman.dialects.anthropic.schema import cleaned
+from dragoman.dialects.anthropic.schema import cleaned, expressible
 from dragoman.dialects.anthropic.sources import takes_url
 from dragoman.dialects.anthropic.thinking import Plan, plan
 from dragoman.dialects.anthropic.tool_writer import NAME_LIMIT, remembered_tools, write_choice, write_tools
@@ -61,19 +61,21 @@ def write_request(conversation: Conversation, target: Target) -> Written:
         tools = remembered_tools(turns, names)
         choice = {"type": "none"} if tools else None
     forced = choice is not None and choice["type"] in ("any", "tool")
+    if choice is not None and forced and not facts.forced_tools:
+        losses.append(Loss(conversation.where("tool_choice"), "this model cannot be forced to call a tool"))
+        choice, forced = _loosened(choice), False
     thought = plan(conversation, facts, turns, forced=forced)
     losses.extend(thought.losses)
     if choice is not None and thought.loosen:
-        choice = {"type": "auto", **{name: choice[name] for name in choice if name.startswith("disable")}}
+        choice = _loosened(choice)
     writer = TurnWriter(conversation, facts, names, marks, losses)
     config, told = _output(conversation, facts, thought)
     answer = _answer_tool(conversation, names) if told and not tools else None
     if answer is not None:
         tools = [answer]
-        # a model that thinks cannot be forced to call a tool (E107): it is told in words as well
-        choice, told = (
-            ({"type": "auto"}, told) if thought.on else ({"type": "tool", "name": answer["name"]}, [])
-        )
+        # a model that thinks cannot be forced to call a tool (E107), some never: they are told in words as well
+        free = thought.on or not facts.forced_tools
+        choice, told = ({"type": "auto"}, told) if free else ({"type": "tool", "name": answer["name"]}, [])
     system = [*writer.system(conversation.system, turns), *told]
     body: dict[str, Json] = {"model": target.model, "max_tokens": thought.max_tokens}
     body.update({"system": system} if system else {})
@@ -87,6 +89,11 @@ def write_request(conversation: Conversation, target: Target) -> Written:
         body["stream"] = True
     losses.extend(marks.settle())
     return Written(msgspec.json.encode(body), tuple(losses), names.back, answer["name"] if answer else "")
+
+
+def _loosened(choice: dict[str, Json]) -> dict[str, Json]:
+    """The choice that leaves it to the model whether to call a tool."""
+    return {"type": "auto", **{name: choice[name] for name in choice if name.startswith("disable")}}
 
 
 def _refuse(conversation: Conversation) -> None:
@@ -123,17 +130,19 @@ def _output(
     conversation: Conversation, facts: Facts, thought: Plan
 ) -> tuple[dict[str, Json], list[dict[str, Json]]]:
     """(``output_config``, instructions for the system prompt where the model takes no format)."""
-    own = conversation.extras if conversation.origin == ORIGIN else NOTHING
-    config: dict[str, Json] = dict(own.get("output_config", {}))
+    extras = conversation.extras if conversation.origin == ORIGIN else NOTHING
+    config: dict[str, Json] = dict(extras.get("output_config", {}))
     if thought.effort:
         config["effort"] = thought.effort
     wanted = conversation.output_format
     if wanted is None:
         return config, []
     if wanted.kind == "json_schema" and wanted.schema and facts.schema_output:
-        schema = wanted.schema if conversation.origin == ORIGIN else cleaned(wanted.schema)
-        config["format"] = {"type": "json_schema", "schema": schema}
-        return config, []
+        own = conversation.origin == ORIGIN
+        if own or expressible(wanted.schema):
+            schema = wanted.schema if own else cleaned(wanted.schema)
+            config["format"] = {"type": "json_schema", "schema": schema}
+            return config, []
     return config, [{"type": "text", "text": _instruction(wanted)}]
 
 
@@ -149,7 +158,7 @@ def _answer_tool(conversation: Conversation, names: WireNames) -> dict[str, Json
     return {
         "name": names.wire(wanted.name or "answer"),
         "description": described,
-        "input_schema": cleaned(wanted.schema),
+        "input_schema": wanted.schema,
     }
 
 
@@ -180,9 +189,13 @@ def _sampling(conversation: Conversation, facts: Facts, thought: Plan, losses: l
             "it does not go with thinking",
             losses,
         )
-    # Newer models refuse both together; clients send defaults by habit.
     if "temperature" in said and "top_p" in said and conversation.origin != ORIGIN:
+        # Clients send defaults by habit; of two that mean something the temperature counts more.
         spare = next((name for name in ("top_p", "temperature") if said[name] == 1), "")
+        if not spare and not facts.both_sampling:
+            return _dropped(
+                conversation, said, ["top_p"], "this model takes it without temperature only", losses
+            )
         said.pop(spare, None)
     return said
 

@@ -42,6 +42,8 @@ from dragoman.dialects.anthropic.words import cut, read_explanation, read_finish
 from dragoman.dialects.base import mapping
 
 Raw = Mapping[str, Json]
+_KEPT_TEXT: Final = 8192
+"""Characters of the last text that are kept to see whether ``stop_details`` only repeats it."""
 
 
 class _Open(Struct):
@@ -50,9 +52,12 @@ class _Open(Struct):
     wire: Json
     index: int
     raw: dict[str, Json]
+    kind: str = ""
     signature: Signature | None = None
     length: int = 0
-    """Characters of text so far; citations hold for all of them."""
+    """Characters of text so far."""
+    citations: list[Json] = []
+    """They often come before the text, and hold for all of it: told when the block is whole."""
     fed: bool = False
     """Argument text has come."""
     arguments: list[str] = []
@@ -60,7 +65,7 @@ class _Open(Struct):
 
 
 class AnthropicReader:
-    """Reads one stream. Memory is constant but for the input of a server tool's call."""
+    """Reads one stream. Memory is constant but for the input of a server tool's call and a block's citations."""
 
     def __init__(self) -> None:
         self.broken = 0
@@ -72,6 +77,8 @@ class AnthropicReader:
         self._reason: Json = None
         self._stop_sequence = ""
         self._explanation = ""
+        self._last_text: list[str] = []  # of the latest text block, while it is short
+        self._last_length = 0
         self._usage: dict[str, Json] = {}
 
     def feed(self, data: bytes, event: bytes = b"") -> list[Event]:
@@ -129,7 +136,7 @@ class AnthropicReader:
         self._over = True
         events = self._close()
         finish = read_finish(self._reason, calls=self._calls)
-        if finish == "refusal" and self._explanation:
+        if finish == "refusal" and self._explanation not in ("", "".join(self._last_text)):
             index = self._next()
             events.append(Opened(index=index, block=Refusal(text="")))
             events.append(Delta(index=index, text=self._explanation))
@@ -150,11 +157,14 @@ class AnthropicReader:
         raw = mapping(frame.get("content_block"))
         kind = text_of(raw.get("type"))
         block = _opened(kind, raw)
-        opened = _Open(wire=frame.get("index"), index=-1 if block is None else self._next(), raw=raw)
+        index = -1 if block is None else self._next()
+        opened = _Open(wire=frame.get("index"), index=index, raw=raw, kind=kind)
         self._open = opened
         if block is None:
             return events
         self._calls = self._calls or isinstance(block, ToolCall)
+        if isinstance(block, Text):
+            self._last_text, self._last_length = [], 0
         opened.signature = read_signature(raw.get("data" if kind == "redacted_thinking" else "signature"))
         events.append(Opened(index=opened.index, block=block))
         first = text_of(raw.get(kind)) if kind in ("text", "thinking") else ""
@@ -174,19 +184,30 @@ class AnthropicReader:
             opened.signature = read_signature(delta.get("signature")) or opened.signature
             return []
         if kind == "citations_delta":
-            citations = read_citations([delta.get("citation")], opened.length)
-            return [Annotated(index=opened.index, citations=citations)] if citations else []
-        return self._told(opened, text_of(delta.get(_TEXTS.get(kind, ""))))
+            opened.citations.append(delta.get("citation"))
+            return []
+        if kind != f"{opened.kind}_delta":  # a delta that is not this block's, or none that is known
+            return []
+        return self._told(opened, text_of(delta.get(opened.kind)))
 
     def _told(self, opened: _Open, text: str) -> list[Event]:
         opened.length += len(text)
+        if opened.kind == "text":
+            self._keep(text)
         return [Delta(index=opened.index, text=text)] if text else []
+
+    def _keep(self, text: str) -> None:
+        self._last_length += len(text)
+        if self._last_length <= _KEPT_TEXT:
+            self._last_text.append(text)
+        else:
+            self._last_text.clear()
 
     def _argument(self, opened: _Open, text: str) -> list[Event]:
         if opened.index < 0:
             opened.arguments.append(text)
             return []
-        if not text or opened.raw.get("type") != "tool_use":
+        if not text or opened.kind != "tool_use":
             return []
         opened.fed = True
         return [Delta(index=opened.index, text=text)]
@@ -207,6 +228,8 @@ class AnthropicReader:
         given = opened.raw.get("input")
         if not opened.fed and type(given) is dict and given:  # the whole input came with the start
             events.append(Delta(index=opened.index, text=msgspec.json.encode(given).decode()))
+        if citations := read_citations(opened.citations, opened.length):
+            events.append(Annotated(index=opened.index, citations=citations))
         if opened.signature is not None:
             events.append(Signed(index=opened.index, signature=opened.signature))
         return [*events, Closed(index=opened.index)]
@@ -241,7 +264,6 @@ def _opened(kind: str, raw: Raw) -> Block | None:
     return None
 
 
-_TEXTS: Final = {"text_delta": "text", "thinking_delta": "thinking"}
 _HANDLERS: Final[Mapping[str, Callable[[AnthropicReader, Raw], list[Event]]]] = {
     "message_start": AnthropicReader._message_start,
     "message_delta": AnthropicReader._message_delta,

@@ -23,7 +23,7 @@ from dragoman.core.conversation import (
     ToolCall,
     Turn,
 )
-from dragoman.core.facts import Facts, budget_of, effort_of, nearest_effort
+from dragoman.core.facts import EFFORTS, Facts, budget_of, effort_of, nearest_effort
 
 LEAST_BUDGET: Final = 1024
 # Chat's word for how much to think says nothing about showing it (E115).
@@ -61,7 +61,7 @@ def plan(conversation: Conversation, facts: Facts, turns: Sequence[Turn], *, for
         return _adaptive(conversation, facts, limit, loosen=True, losses=lost)
     if why_not:
         off = {"type": "disabled"} if adaptive else None
-        effort = _effort(wanted, facts) if adaptive else ""
+        effort = _quiet(_effort(wanted, facts), facts) if adaptive else ""
         return Plan(max_tokens=limit, thinking=off, effort=effort, losses=_lost(conversation, why_not))
     return _adaptive(conversation, facts, limit) if adaptive else _budget(conversation, facts, limit)
 
@@ -82,7 +82,11 @@ def _lost(conversation: Conversation, why: str) -> tuple[Loss, ...]:
 
 def _off(conversation: Conversation, facts: Facts, limit: int) -> Plan:
     if facts.thinking_off:
-        return Plan(max_tokens=limit, thinking={"type": "disabled"}, effort=_own_effort(conversation, facts))
+        return Plan(
+            max_tokens=limit,
+            thinking={"type": "disabled"},
+            effort=_quiet(_own_effort(conversation, facts), facts),
+        )
     effort = nearest_effort("low", facts.efforts) if facts.thinking == "adaptive" else ""
     return Plan(max_tokens=limit, effort=effort)
 
@@ -91,6 +95,12 @@ def _effort(wanted: Reasoning, facts: Facts) -> str:
     """The model's word for what was asked; "" if nothing was."""
     word = wanted.effort or (effort_of(wanted.budget) if wanted.budget and wanted.budget > 0 else "")
     return nearest_effort(word, facts.efforts) if word else ""
+
+
+def _quiet(effort: str, facts: Facts) -> str:
+    """An effort that may stand beside thinking that is switched off: above "high" newer models refuse that."""
+    loud = effort in EFFORTS and EFFORTS.index(effort) > EFFORTS.index("high")
+    return nearest_effort("high", facts.efforts) if loud else effort
 
 
 def _own_effort(conversation: Conversation, facts: Facts) -> str:

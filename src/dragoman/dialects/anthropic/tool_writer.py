@@ -51,9 +51,14 @@ def write_tools(
 ) -> list[dict[str, Json]]:
     """``tools``. Fault 400 for a tool that only its own vendor has."""
     written: list[dict[str, Json]] = []
+    known: set[str] = set()
     for tool in chosen(conversation):
         if isinstance(tool, Function):
             block = _function(tool, names)
+            if block["name"] in known:
+                losses.append(Loss(tool.at, "two tools cannot have one name"))
+                continue
+            known.add(block["name"])
             marks.put(block, tool.cache, tool.at)
             written.append(block)
         elif isinstance(tool, Opaque):
@@ -61,7 +66,7 @@ def write_tools(
                 member = tool.kind if tool.origin == "gemini" else "type"
                 raise rejected((*tool.at, member), conversation.origin, f"this model has no {tool.kind} tool")
             written.append(tool.raw)
-        elif tool.optional and any(block.get("name") == _WEB_SEARCH for block in written):
+        elif tool.optional and _WEB_SEARCH in known:
             losses.append(Loss(tool.at, "a function has the name of the web search tool"))
         else:
             written.append(_web_search(tool))

@@ -49,6 +49,7 @@ _ARGUMENTS: Final[Mapping[str, Path]] = {
     "gemini": ("args",),
     "anthropic": ("input",),
 }
+_OF_ANSWERS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 Wire = dict[str, Json]
 
 
@@ -128,15 +129,18 @@ class TurnWriter:
         return out
 
     def _close(self, out: list[_Message]) -> None:
-        """The beginning of an answer: no white space at its end, and only for models that take it."""
-        if not out or out[-1].role != "assistant" or out[-1].content[-1].get("type") != "text":
+        """The beginning of an answer: no white space at its end, and only for models that take it. An answer that paused
+        amid server tools is continued by all."""
+        if not out or out[-1].role != "assistant":
             return
         last = out[-1]
-        if not self._facts.prefill:
+        begun = all(block.get("type") in _OF_ANSWERS for block in last.content)
+        if begun and not self._facts.prefill:
             raise rejected(
                 last.at, self._origin, "this model does not continue an answer that is begun for it"
             )
-        last.content[-1]["text"] = last.content[-1]["text"].rstrip()
+        if last.content[-1].get("type") == "text":
+            last.content[-1]["text"] = last.content[-1]["text"].rstrip()
 
     # --- blocks ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from dragoman.core.conversation import Block, Finish, Refusal, TokenLogprob, ToolResult
+from dragoman.core.conversation import Block, Finish, Refusal, Text, TokenLogprob, ToolResult
 from dragoman.core.faults import Fault
 from dragoman.dialects.base import mapping
 from dragoman.dialects.gemini.part_reader import read_part
@@ -43,6 +43,10 @@ def read_blocks(candidate: Mapping[str, Any]) -> list[Block]:
     parts = mapping(candidate.get("content")).get("parts")
     out: list[Block] = []
     for part in [parts] if isinstance(parts, dict) else parts if isinstance(parts, list) else ():
+        if type(part) is dict and len(part) == 1 and type(text := part.get("text")) is str:
+            if text:  # by far the most parts of a stream
+                out.append(Text(text=text))
+            continue
         try:
             block = read_part(part, ())
         except Fault:

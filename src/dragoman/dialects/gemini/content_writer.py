@@ -39,6 +39,7 @@ from dragoman.dialects.gemini.signature import DUMMY, for_upstream
 
 Part = dict[str, Any]
 
+_NOTHING_SAID: Final = "..."
 _BILLING: Final = "x-anthropic-billing-header:"
 _RESOLUTIONS: Final = {
     "low": "MEDIA_RESOLUTION_LOW",
@@ -95,6 +96,9 @@ class ContentWriter:
                 contents[-1]["parts"] += parts
             else:
                 contents.append({"role": role, "parts": parts})
+        if not contents:
+            # Google refuses a request without contents.
+            contents.append({"role": "user", "parts": [{"text": _NOTHING_SAID}]})
         if self._facts.signed_calls:
             _sign(contents)
         return instructions, contents

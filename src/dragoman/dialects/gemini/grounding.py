@@ -7,6 +7,7 @@ text into other parts than the ones that were meant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from dragoman.dialects.base import mapping
 
 MAX_RUNS: Final = 100_000
 """Changes of character width kept per text; behind the last one, offsets are unknown."""
+_WIDTHS: Final = re.compile(r"([\0-\x7f]+)|([\x80-\u07ff]+)|([\u0800-\uffff]+)|([\U00010000-\U0010ffff]+)")
+"""Runs of characters of one width in UTF-8; each group holds one width."""
 _SOURCES: Final = ("web", "retrievedContext", "maps", "image")
 
 
@@ -38,9 +41,13 @@ class Offsets:
         if text.isascii():
             self._run(1, len(text))
             return
-        for character in text:
-            code = ord(character)
-            self._run(1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4, 1)
+        for one, two, three, four in _WIDTHS.findall(text):
+            if one:
+                self._run(1, len(one))
+            elif two:
+                self._run(2, len(two))
+            else:
+                self._run(3 if three else 4, len(three or four))
 
     def _run(self, width: int, number: int) -> None:
         if not number:

@@ -209,7 +209,7 @@ def _code(part: Members) -> Block:
         origin="gemini",
         kind="executableCode",
         raw=part.value,
-        text=f"```{language}\n{code.text('code')}\n```",
+        text=f"\n```{language}\n{code.text('code').rstrip()}\n```\n",
         at=part.at,
     )
 
@@ -217,7 +217,7 @@ def _code(part: Members) -> Block:
 def _code_result(part: Members) -> Block:
     result = Members(part.get("codeExecutionResult"), part.path("codeExecutionResult"))
     output = result.text("output")
-    text = f"```\n{output}\n```" if output else ""
+    text = f"\n```\n{output.rstrip()}\n```\n" if output else ""
     return Opaque(origin="gemini", kind="codeExecutionResult", raw=part.value, text=text, at=part.at)
 
 

@@ -43,6 +43,15 @@ _LACKING: Final = (
     ("metadata", "Gemini takes no metadata"),
     ("cache_key", "Gemini caches by itself"),
 )
+_PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai_chat": ("function", "parameters"),
+    "openai_responses": ("parameters",),
+    "anthropic": ("input_schema",),
+    "gemini": ("parameters",),
+}
+"""Where a client's dialect keeps a function's schema, below the tool."""
+_NOTHING: Final[tuple[Any, ...]] = ("", {}, "auto", "default")
+"""Values of these that mean nothing (of service_tier: as ever)."""
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "tool": "ANY"}
 
 
@@ -101,7 +110,14 @@ class _Writer:
     def _tools(self) -> list[dict[str, Any]]:
         """One tool with every function (some models take only one), then the vendor's own."""
         functions = [tool for tool in self._conversation.tools if isinstance(tool, Function)]
-        declared = [self._declaration(tool) for tool in self._allowed(functions)]
+        declared: list[dict[str, Any]] = []
+        known: set[str] = set()
+        for function in self._allowed(functions):
+            if (name := self._names.wire(function.name, function.namespace)) in known:
+                self._losses.append(Loss(function.at, "two functions cannot have one name"))
+                continue
+            known.add(name)
+            declared.append(self._declaration(function))
         out: list[dict[str, Any]] = [{"functionDeclarations": declared}] if declared else []
         for tool in self._conversation.tools:
             if isinstance(tool, WebSearch):
@@ -135,7 +151,9 @@ class _Writer:
         try:
             parameters = cleaned(given)
         except SchemaTooLarge as error:
-            raise rejected((*tool.at, "parameters"), self._conversation.origin, str(error)) from None
+            below = ("parameters",) if tool.legacy else _PARAMETERS[self._conversation.origin]
+            at = (*tool.at, *below)
+            raise rejected(at, self._conversation.origin, str(error)) from None
         if self._own and json_schema(parameters, ()) != given:
             out["parametersJsonSchema"] = given
         elif not without_members(parameters):
@@ -237,7 +255,7 @@ class _Writer:
 
     def _lacking(self) -> None:
         for field, why in _LACKING:
-            if getattr(self._conversation, field):
+            if getattr(self._conversation, field) not in _NOTHING:
                 self._lose(field, why)
 
     def _extras(self, body: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard
+from urllib.parse import unquote
 
 import msgspec
 
@@ -96,7 +97,7 @@ class _Cleaner:
         own = {
             name: value
             for name, value in schema.items()
-            if name not in ("$ref", "allOf") and value is not None
+            if name not in ("$ref", "allOf") and (value is not None or name == "const")
         }
         out: Node = {}
         ref = schema.get("$ref")
@@ -123,7 +124,7 @@ class _Cleaner:
         """What a local reference (``#/$defs/Name``) points at; {} where there is nothing."""
         place: object = self._root
         for step in ref.removeprefix("#").split("/")[1:] if ref.startswith("#") else ("",):
-            name = step.replace("~1", "/").replace("~0", "~")
+            name = unquote(step).replace("~1", "/").replace("~0", "~")
             if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
                 place = place[int(name)]
             elif isinstance(place, dict):
@@ -150,7 +151,7 @@ class _Cleaner:
             else:
                 kept.append((_merged(base, branch) if based else branch, inside))
         nodes = [self.node(branch, inside, depth + 1) for branch, inside in kept]
-        nodes = [node for number, node in enumerate(nodes) if node and node not in nodes[:number]]
+        nodes = list({msgspec.json.encode(node): node for node in nodes if node}.values())
         if not nodes:
             out: Node = {"type": "NULL"} if nullable and not kept else {}
         elif len(nodes) == 1:
@@ -211,15 +212,15 @@ class _Cleaner:
             told = self.node({"anyOf": whole}, refs, depth + 1)
         elif isinstance(items, dict):
             told = self.node(items, refs, depth + 1)
-        # An ARRAY without items is refused; text is what a model can always put there.
-        return {"items": told or {"type": "STRING"}}
+        # An ARRAY without items is refused.
+        return {"items": _said(told)}
 
     def _members(self, flat: Node, refs: Refs, depth: int) -> Node:
         given = flat.get("properties")
         told: Node = {}
         for name, schema in given.items() if isinstance(given, dict) else ():
             if schema is not False:
-                told[name] = self.node(schema, refs, depth + 1)
+                told[name] = _said(self.node(schema, refs, depth + 1))
         if not told:
             return {}
         out: Node = {"properties": told}
@@ -232,6 +233,11 @@ class _Cleaner:
         if self._ordered:
             out["propertyOrdering"] = list(told)
         return out
+
+
+def _said(node: Node) -> Node:
+    """A node with a type: Vertex refuses others. Text is what a model can always put there."""
+    return node if "type" in node or "anyOf" in node else {"type": "STRING", **node}
 
 
 def _merged(first: Node, second: Node) -> Node:

@@ -32,7 +32,8 @@ def json_schema(schema: Any, at: Path) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise rejected(at, "gemini", "a schema object is expected")
     out: dict[str, Any] = {}
-    kind = _type(schema.get("type"), (*at, "type"))
+    named = "type_" if "type_" in schema and "type" not in schema else "type"  # Python spells the keyword so
+    kind = _type(schema.get(named), (*at, named))
     if kind:
         out["type"] = kind
     for name in _PLAIN:

@@ -7,7 +7,7 @@ the bytes, because some servers repeat the finish reason in every chunk, and usa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -49,7 +49,8 @@ from dragoman.dialects.gemini.failure import cut, failure, unusable
 from dragoman.dialects.gemini.grounding import Offsets, read_citations
 from dragoman.dialects.gemini.usage import read_usage
 
-MAX_CHOICES = 64
+_UNFINISHED: Final = "FINISH_REASON_UNSPECIFIED"
+MAX_CHOICES: Final = 64
 """Candidates of one answer; more is garbage."""
 
 
@@ -63,6 +64,7 @@ class GeminiReader:
         self._done = False
         self._refused = False
         self._usage: Usage | None = None
+        self._counted: object = None  # the usageMetadata that it was read from
 
     def feed(self, data: bytes, event: bytes = b"") -> list[Event]:
         if self._done or not data.strip():
@@ -107,15 +109,19 @@ class GeminiReader:
         if not self._started:
             self._started = True
             out.append(Start(model=_text(chunk.get("modelVersion")), id=_text(chunk.get("responseId"))))
-        usage = read_usage(chunk.get("usageMetadata"))
-        if usage is not None and usage != self._usage:
-            self._usage = usage
-            out.append(UsageSeen(usage=usage))
+        counted = chunk.get("usageMetadata")
+        if counted and counted != self._counted:
+            self._counted = counted
+            usage = read_usage(counted)
+            if usage is not None and usage != self._usage:
+                self._usage = usage
+                out.append(UsageSeen(usage=usage))
         candidates = candidates_of(chunk)
-        refusal = blocked(chunk)
-        if refusal is not None and not candidates and not self._choices and not self._refused:
-            self._refused = True
-            return out + _refusal(refusal)
+        if not candidates and not self._choices and not self._refused:
+            refusal = blocked(chunk)
+            if refusal is not None:
+                self._refused = True
+                return out + _refusal(refusal)
         for candidate in candidates:
             out += self._candidate(candidate)
             if self._done:
@@ -166,21 +172,24 @@ class _Choice:
         out: list[Event] = []
         for block in read_blocks(candidate):
             out += self._block(block)
-        if tokens := read_logprobs(candidate.get("logprobsResult")):
+        if "logprobsResult" in candidate and (tokens := read_logprobs(candidate["logprobsResult"])):
             out.append(Logprobs(tokens=tokens, choice=self._number))
-        if mapping(candidate.get(GROUNDING)):
+        if GROUNDING in candidate and mapping(candidate[GROUNDING]):
             self._grounding = candidate[GROUNDING]
-        self.reason = _text(candidate.get("finishReason")) or self.reason
+        reason = _text(candidate.get("finishReason"))
+        if reason and reason != _UNFINISHED:
+            self.reason = reason
         return out
 
     def end(self) -> list[Event]:
-        out = self.close()
+        out: list[Event] = []
         found: dict[int, list[Citation]] = {}
         for number, citation in read_citations(self._grounding, [offsets for _, offsets in self._texts]):
             if number < len(self._texts):
                 found.setdefault(self._texts[number][0], []).append(citation)
         for index, citations in found.items():
             out.append(Annotated(index=index, citations=tuple(citations), choice=self._number))
+        out += self.close()  # the text that is open takes its citations with it
         if mapping(self._grounding):
             out += self._whole(Opaque(origin="gemini", kind=GROUNDING, raw=self._grounding))
         finish = finish_of(self.reason, calls=self._called)

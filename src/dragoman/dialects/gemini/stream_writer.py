@@ -112,12 +112,14 @@ class GeminiWriter:
 class _Open:
     """A block that is not closed yet."""
 
-    __slots__ = ("arguments", "block", "signature")
+    __slots__ = ("arguments", "block", "closed", "signature")
 
     def __init__(self, block: Block) -> None:
         self.block = block
         self.arguments: list[str] = []
         self.signature: Signature | None = None
+        self.closed = False
+        """A call that is whole, but waits for the calls that began before it."""
 
 
 class _Choice:
@@ -224,11 +226,21 @@ class _Choice:
         return _some(write_part(Text(text="", signature=event.signature), self._shown))
 
     def _closed(self, event: Closed) -> list[Part]:
-        opened = self._open.pop(event.index, None)
+        """The calls that may go now: they keep the order in which they began."""
+        opened = self._open.get(event.index)
         if opened is None or not isinstance(opened.block, ToolCall):
+            self._open.pop(event.index, None)
             return []
-        whole = replace(opened.block, arguments="".join(opened.arguments), signature=opened.signature)
-        return [write_call(whole)]
+        opened.closed = True
+        parts: list[Part] = []
+        for index, one in list(self._open.items()):
+            if isinstance(one.block, ToolCall):
+                if not one.closed:
+                    break
+                del self._open[index]
+                whole = replace(one.block, arguments="".join(one.arguments), signature=one.signature)
+                parts.append(write_call(whole))
+        return parts
 
 
 def _some(part: Part | None) -> list[Part]:

@@ -32,7 +32,7 @@ from dragoman.core.envelope import BAD_JSON
 from dragoman.core.faults import upstream_garbage
 from dragoman.core.usage import Usage
 from dragoman.dialects.base import Reply, mapping, named
-from dragoman.dialects.openai_chat.failure import failure, is_failure
+from dragoman.dialects.openai_chat.failure import broken, failure, is_failure
 from dragoman.dialects.openai_chat.members import ORIGIN
 from dragoman.dialects.openai_chat.parts import linked_media, thinking_part
 from dragoman.dialects.openai_chat.prose import Prose, read_citations, write_citations
@@ -89,9 +89,16 @@ def read_answer(body: bytes) -> Answer:
     if is_failure(raw):
         raise failure(raw, body)
     listed = raw.get("choices")
-    choices = [_choice(one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    if not choices:
+    rows = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    if not rows:
         raise upstream_garbage()
+    if all(type(one.get("index")) is int for one in rows):
+        rows.sort(key=lambda one: one["index"])
+    choices = [_choice(one) for one in rows]
+    for one, choice in zip(rows, choices, strict=True):
+        fault = broken(one)
+        if fault is not None and (one.get("error") or not choice.blocks):
+            raise fault
     created = raw.get("created")
     return Answer(
         choices=tuple(choices),
@@ -206,9 +213,15 @@ def _cited(blocks: list[Block], cited: object) -> list[Block]:
 
 
 def read_calls(message: Mapping[str, Any]) -> list[ToolCall]:
-    """The calls of a message, old ``function_call`` included. Arguments stay as the model wrote them, if it wrote any."""
+    """The calls of a message, old ``function_call`` included. Arguments stay as the model wrote them, if it wrote any; an
+    id that another call has already counts as none."""
     listed = message.get("tool_calls")
-    calls = [call for raw in listed if (call := _call(mapping(raw)))] if isinstance(listed, list) else []
+    calls: list[ToolCall] = []
+    for raw in listed if isinstance(listed, list) else ():
+        call = _call(mapping(raw))
+        if call is not None:
+            taken = any(call.id == earlier.id for earlier in calls)
+            calls.append(replace(call, id="") if taken else call)
     old = mapping(message.get("function_call"))
     name = named(old.get("name"))
     if name and not calls:

@@ -74,7 +74,15 @@ def _result(raw: dict[str, Any], at: Path, bound: Bound, *, legacy: bool) -> Too
     name = string(raw, "name", at) or ""
     if legacy:
         return ToolResult(call_id="", name=needed(raw, "name", at), content=kept, at=at)
-    return ToolResult(call_id=needed(raw, "tool_call_id", at), name=name, content=kept, at=at)
+    return ToolResult(call_id=_id(raw, "tool_call_id", at), name=name, content=kept, at=at)
+
+
+def _id(raw: dict[str, Any], name: str, at: Path) -> str:
+    """The id of a call. "" is what clients send back of a vendor that gives none (Gemini); results then go by order."""
+    call_id = string(raw, name, at)
+    if call_id is None:
+        raise wrong((*at, name), "a string is required")
+    return call_id
 
 
 def _assistant(raw: dict[str, Any], at: Path, bound: Bound) -> Turn:
@@ -87,8 +95,11 @@ def _assistant(raw: dict[str, Any], at: Path, bound: Bound) -> Turn:
     audio = record(raw, "audio", at)
     if audio is not None:
         spot: Path = (*at, "audio")
-        blocks.append(Opaque(origin=ORIGIN, kind="audio", raw=audio, at=spot))
-        bound.append((spot, "audio of an earlier answer"))
+        said = audio.get("transcript")
+        transcript = said if type(said) is str else ""
+        blocks.append(Opaque(origin=ORIGIN, kind="audio", raw=audio, text=transcript, at=spot))
+        if not transcript:
+            bound.append((spot, "audio of an earlier answer"))
     calls = [
         _call(call, (*at, "tool_calls", place))
         for place, call in enumerate(array(raw, "tool_calls", at) or ())
@@ -103,10 +114,10 @@ def _assistant(raw: dict[str, Any], at: Path, bound: Bound) -> Turn:
     inside = [block for block in blocks if isinstance(block, Thinking)]
     if inside and not thought.thinking:
         thought.thinking.extend(inside)
-    said = [block for block in blocks if not isinstance(block, Thinking)]
+    rest = [block for block in blocks if not isinstance(block, Thinking)]
     placed = tuple(
         replace(block, at=at) if isinstance(block, Thinking) and not block.at else block
-        for block in assembled(thought, said, calls)
+        for block in assembled(thought, rest, calls)
     )
     return Turn(role="assistant", blocks=placed, name=string(raw, "name", at) or "", at=at)
 
@@ -114,7 +125,7 @@ def _assistant(raw: dict[str, Any], at: Path, bound: Bound) -> Turn:
 def _call(raw: object, at: Path) -> ToolCall:
     if not isinstance(raw, dict):
         raise expected(at, "an object", raw)
-    call_id = needed(raw, "id", at)
+    call_id = _id(raw, "id", at)
     kind = string(raw, "type", at) or "function"
     if kind == "function":
         inner = record(raw, "function", at)

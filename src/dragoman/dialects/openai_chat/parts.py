@@ -139,6 +139,25 @@ def _linked(raw: dict[str, Any], at: Path, member: str) -> Block | None:
     return Media(kind=kind, source=source, media_type=media_type, detail=detail, cache=cache, at=at)  # type: ignore[arg-type]
 
 
+def _input_image(raw: dict[str, Any], at: Path, bound: Bound) -> Block | None:
+    """The part of Responses: a bare link, ``detail`` beside it."""
+    if type(raw.get("image_url")) is not str:
+        return Opaque(origin=ORIGIN, kind="input_image", raw=raw, at=at)
+    return _linked({"image_url": {"url": raw.get("image_url"), "detail": raw.get("detail")}}, at, "image_url")
+
+
+def _source(raw: dict[str, Any], at: Path, bound: Bound) -> Block | None:
+    """Anthropic's image: ``{"source": {"type": "base64", "media_type", "data"} | {"type": "url", "url"}}``."""
+    spot: Path = (*at, "source")
+    source = raw.get("source")
+    if not isinstance(source, dict):
+        return Opaque(origin=ORIGIN, kind="image", raw=raw, at=at)
+    link = string(source, "url", spot)
+    if link is None:
+        link = data_url(string(source, "media_type", spot) or "image/png", needed(source, "data", spot))
+    return _linked({**raw, "image_url": link}, at, "image_url")
+
+
 def linked_media(url: str, kind: str) -> tuple[str, str, Base64 | Url] | None:
     """(kind, MIME type, source) of a link; None if it is neither a web address nor a data URL.
 
@@ -209,6 +228,11 @@ def thinking_part(raw: Mapping[str, Any], at: Path = ()) -> Block | None:
 
 _PARTS: Final = {
     "text": _text,
+    # Not chat's own, but what clients write that speak several dialects.
+    "input_text": _text,
+    "output_text": _text,
+    "input_image": _input_image,
+    "image": _source,
     "refusal": _refusal,
     "image_url": _image,
     "video_url": _video,

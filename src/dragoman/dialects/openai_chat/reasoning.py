@@ -42,6 +42,9 @@ _FORMATS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_PLAIN: Final = ("reasoning_content", "reasoning")
+_INNER: Final = ("content", "text", "summary")
+
 
 class Carried(Struct, frozen=True):
     """What the carriers of one message or delta hold. calls: tool call id → its signature. loose: signatures of Gemini
@@ -57,8 +60,17 @@ def _string(value: object) -> str:
 
 
 def plain_text(message: Mapping[str, Any]) -> str:
-    """The reasoning text beside the details."""
-    return _string(message.get("reasoning_content")) or _string(message.get("reasoning"))
+    """The reasoning text beside the details; a few servers put it into an object."""
+    for name in _PLAIN:
+        value = message.get(name)
+        if type(value) is str:
+            if value:
+                return value
+        elif type(value) is dict:
+            text = next((text for inner in _INNER if (text := _string(value.get(inner)))), "")
+            if text:
+                return text
+    return ""
 
 
 def origin_of(entry: Mapping[str, Any]) -> Origin | None:

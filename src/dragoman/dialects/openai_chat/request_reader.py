@@ -53,6 +53,8 @@ def read_request(body: bytes) -> Conversation:
     if record(raw, "audio") is not None:
         bound.append((("audio",), "audio output"))
     extras = {name: value for name, value in raw.items() if name not in _READ and value is not None}
+    if reasoning is not None and reasoning_at == ("thinking",):
+        extras["$thinking"] = extras.pop("thinking")
     if raw.get("user") and raw.get("safety_identifier") and raw["user"] != raw["safety_identifier"]:
         extras["user"] = raw["user"]
     return Conversation(
@@ -195,7 +197,7 @@ def _reasoning(raw: dict[str, Any]) -> tuple[Reasoning | None, Path]:
     spec = record(raw, "reasoning")
     at: Path = ("reasoning",)
     if spec is None:
-        return None, at
+        return _thinking(raw.get("thinking")), ("thinking",)
     visible = flag(spec, "exclude", at) is not True
     effort = _effort(spec, "effort", at)
     if effort is not None:
@@ -212,6 +214,21 @@ def _reasoning(raw: dict[str, Any]) -> tuple[Reasoning | None, Path]:
     return Reasoning(mode="on", budget=budget, visible=visible), at
 
 
+def _thinking(value: object) -> Reasoning | None:
+    """Anthropic's member on a chat request, which DeepSeek and GLM know without a budget; None for what is neither."""
+    asked = value if isinstance(value, dict) else {}
+    budget = asked.get("budget_tokens")
+    match asked.get("type"):
+        case "disabled":
+            return Reasoning(mode="off")
+        case "adaptive":
+            return Reasoning(mode="adaptive", visible=True)
+        case "enabled":
+            given = budget if type(budget) is int and budget > 0 else None
+            return Reasoning(mode="on", budget=given, visible=True)
+    return None
+
+
 def _by_effort(effort: str) -> Reasoning:
     if effort == "none":
         return Reasoning(mode="off")
@@ -219,7 +236,7 @@ def _by_effort(effort: str) -> Reasoning:
 
 
 def _effort(source: dict[str, Any], name: str, at: Path) -> str | None:
-    effort = string(source, name, at)
+    effort = string(source, name, at) or None
     if effort is not None and effort not in EFFORTS:
         raise wrong((*at, name), f"must be one of {', '.join(EFFORTS)}")
     return effort

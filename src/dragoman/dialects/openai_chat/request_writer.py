@@ -27,8 +27,11 @@ _UNKNOWN_LIMIT: Final = Facts().max_output
 _OPENAI: Final = frozenset({"openai_chat", "openai_responses"})
 _SILENT: Final = frozenset({"safeguards"})
 """Extras that say something about the client's machine and go to their own vendor or nowhere."""
+SHARED: Final = frozenset({"prompt_cache_retention", "prompt_cache_options"})
+"""Members of the same name and meaning in Responses, beside those that are modelled."""
+_THINKING: Final = "$thinking"
 _SAMPLING: Final = ("temperature", "top_p")
-_NUMBERS: Final = ("frequency_penalty", "presence_penalty", "seed")
+_PENALTIES: Final = ("frequency_penalty", "presence_penalty")
 _WORDS: Final = (("verbosity", "verbosity"), ("cache_key", "prompt_cache_key"))
 
 
@@ -49,19 +52,31 @@ def write_request(conversation: Conversation, target: Target) -> Written:
     body.update(_output(conversation))
     body.update(_reasoning(conversation, facts, bool(tools.get("tools")), losses))
     body.update(_caller(conversation, facts, losses))
-    if conversation.origin == ORIGIN:
-        for name, value in conversation.extras.items():
-            body.setdefault(name, value)
-    else:
-        losses.extend(
-            Loss((name,), "the upstream does not know it")
-            for name in conversation.extras
-            if name not in _SILENT and not name.startswith("$")  # a reader's notes for its own writers
-        )
+    body.update(_extras(conversation, facts, losses, frozenset(body)))
     if target.stream:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return Written(msgspec.json.encode(body), tuple(losses), names.back)
+
+
+def _extras(
+    conversation: Conversation, facts: Facts, losses: list[Loss], said: frozenset[str]
+) -> dict[str, Json]:
+    """Members that nobody modelled: chat's own go on, of those of Responses what OpenAI takes in both."""
+    out: dict[str, Json] = {}
+    own = conversation.origin == ORIGIN
+    for name, value in conversation.extras.items():
+        shared = conversation.origin in _OPENAI and facts.developer_role and name in SHARED
+        if name == _THINKING and own:
+            out["thinking"] = value
+        elif name.startswith("$"):  # a reader's notes for its own writers
+            continue
+        elif own or shared:
+            if name not in said:
+                out[name] = value
+        elif name not in _SILENT:
+            losses.append(Loss((name,), "the upstream does not know it"))
+    return out
 
 
 def _limits(conversation: Conversation, facts: Facts, losses: list[Loss]) -> dict[str, Json]:
@@ -87,14 +102,18 @@ def _sampling(conversation: Conversation, facts: Facts, losses: list[Loss]) -> d
             continue
         if facts.sampling:
             out[name] = value
-        else:
+        elif value != 1:  # the default: nothing is lost
             losses.append(Loss(conversation.where(name), "the upstream model takes no sampling parameters"))
     if conversation.top_k is not None:
         losses.append(Loss(conversation.where("top_k"), "Chat Completions has no top_k"))
-    for name in _NUMBERS:
+    for name in _PENALTIES:
         value = getattr(conversation, name)
-        if value is not None:
+        if value is not None and (facts.sampling or conversation.origin == ORIGIN):
             out[name] = value
+        elif value is not None:
+            losses.append(Loss(conversation.where(name), "the upstream model takes no sampling parameters"))
+    if conversation.seed is not None:
+        out["seed"] = conversation.seed
     if conversation.logit_bias:
         out["logit_bias"] = dict(conversation.logit_bias)
     if conversation.logprobs:
@@ -177,7 +196,7 @@ def _needs_the_word(conversation: Conversation) -> bool:
 
 def _reasoning(conversation: Conversation, facts: Facts, tools: bool, losses: list[Loss]) -> dict[str, Json]:
     asked = conversation.reasoning
-    if asked is None:
+    if asked is None or (conversation.origin == ORIGIN and _THINKING in conversation.extras):
         return {}
     if asked.mode == "off":
         return {"reasoning_effort": "none"} if facts.reasoning and "none" in facts.efforts else {}

@@ -1,14 +1,16 @@
 """A ``chat.completion.chunk`` stream as events, whatever of it a copy of chat gets differently.
 
 Met in the wild: tool calls without ``index``, with indexes from 1, all with index 0 and different ids, whole calls in one
-chunk, arguments as objects; usage with the last content, in a chunk of its own or on the choice; a last chunk without
-``[DONE]`` and ``[DONE]`` without a last chunk; reasoning under four names; content as parts; ``message`` for ``delta``.
+chunk, arguments as objects, names and ids repeated or changed in every piece, one id for all calls, indexes as strings;
+usage with the last content, in a chunk of its own or on the choice; a finish in every chunk, a last chunk without
+``[DONE]`` and ``[DONE]`` without a last chunk; reasoning under four names; content as parts; ``message`` for ``delta``,
+and the whole answer once more as ``message`` of the last chunk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -46,7 +48,7 @@ from dragoman.dialects.openai_chat.answer import (
     usage_in,
 )
 from dragoman.dialects.openai_chat.arguments import Arguments
-from dragoman.dialects.openai_chat.failure import cut, failure, is_failure
+from dragoman.dialects.openai_chat.failure import broken, cut, failure, is_failure
 from dragoman.dialects.openai_chat.members import ORIGIN
 from dragoman.dialects.openai_chat.prose import read_citations
 from dragoman.dialects.openai_chat.reasoning import (
@@ -58,12 +60,12 @@ from dragoman.dialects.openai_chat.reasoning import (
     text_in,
 )
 
-_NO_FINISH = (None, "", "null")
+_NO_FINISH: Final = (None, "", "null")
 
 
 class ChatReader:
-    """Reads one stream. A choice is finished with its ``finish_reason``; the stream has ended with ``[DONE]``, or with
-    the bytes if every choice was finished."""
+    """Reads one stream. A choice is finished with its last ``finish_reason``, which is told at the end, as some servers
+    write one into every chunk; the stream has ended with ``[DONE]``, or with the bytes if every choice was finished."""
 
     def __init__(self) -> None:
         self.broken = 0
@@ -108,17 +110,20 @@ class ChatReader:
                 )
             )
         listed = chunk.get("choices")
+        broken_off: Fault | None = None
         for raw in listed if isinstance(listed, list) else ():
             if isinstance(raw, dict):
                 self._choice(raw).read(raw, out)
+                if raw.get("finish_reason") is not None or "error" in raw:
+                    broken_off = broken_off or broken(raw)
         usage = usage_in(chunk)
         if usage is not None:
             out.append(UsageSeen(usage=usage))
-        return out
+        return out + self._fail(broken_off) if broken_off is not None else out
 
     def _choice(self, raw: dict[str, Any]) -> _Choice:
         index = raw.get("index")
-        number = index if type(index) is int and index >= 0 else 0
+        number = index if type(index) is int and index >= 0 else _ordinal(index) or 0
         if number not in self._choices:
             self._choices[number] = _Choice(number)
         return self._choices[number]
@@ -142,6 +147,17 @@ class ChatReader:
         return out
 
 
+def _ordinal(index: object) -> int | None:
+    """An index, which some servers write as a string or as 0.0; None if it is none."""
+    if type(index) is int:
+        return index if index >= 0 else None
+    if type(index) is float and index.is_integer() and index >= 0:
+        return int(index)
+    return (
+        int(index) if type(index) is str and index.isascii() and index.isdigit() and len(index) < 9 else None
+    )
+
+
 class _Call:
     """A tool call of the stream. It is opened once its name is known; what came before that waits here."""
 
@@ -160,12 +176,26 @@ class _Call:
     def open(self) -> bool:
         return self.index >= 0 and not self.closed
 
+    def broken_off(self, name: str) -> bool:
+        """It is a call of this tool that stopped in the middle of its arguments."""
+        return self.name == name and self.arguments.started and not self.arguments.complete
+
+
+def _goes_on(there: _Call, call_id: str, name: str, *, said: bool) -> bool:
+    """Whether a piece with the index of a call, but not its id, is more of it. Some servers repeat the name in every
+    piece, some make up an id for each, some give every call the index 0."""
+    if not name:
+        return True
+    if call_id and there.id and (name != there.name or there.arguments.complete):
+        return False
+    return not (said and there.arguments.complete)
+
 
 class _Choice:
     """One choice: the block that streams alone, and the tool calls, of which several may be open."""
 
     def __init__(self, number: int) -> None:
-        self.finished = False
+        self._word: object = None  # the vendor's finish, the last one it said
         self._number = number
         self._next = 0
         self._alone: Block | None = None
@@ -178,12 +208,16 @@ class _Choice:
         self._by_index: dict[int, _Call] = {}
         self._signatures: dict[str, Signature] = {}
 
+    @property
+    def finished(self) -> bool:
+        return self._word is not None
+
     # --- one chunk -------------------------------------------------------------------------------------------
 
     def read(self, raw: dict[str, Any], out: list[Event]) -> None:
-        if self.finished:
-            return
-        delta = mapping(raw.get("delta")) or mapping(raw.get("message"))
+        delta = mapping(raw.get("delta"))
+        if not delta and not self._next:
+            delta = mapping(raw.get("message"))  # behind deltas it only repeats them (MiniMax)
         if delta:
             self._reasoning(delta, out)
             self._content(delta.get("content"), out)
@@ -198,7 +232,7 @@ class _Choice:
                 out.append(Logprobs(tokens=tokens, choice=self._number))
         word = raw.get("finish_reason")
         if word not in _NO_FINISH:
-            self._finish(word, out)
+            self._word = word
 
     def _others(self, delta: dict[str, Any], out: list[Event]) -> None:
         for image in read_images(delta.get("images")):
@@ -324,13 +358,13 @@ class _Choice:
     def _call(self, raw: Mapping[str, Any], out: list[Event]) -> None:
         custom = mapping(raw.get("custom"))
         inner = custom or mapping(raw.get("function"))
-        call = self._which(raw, named(inner.get("name")))
+        given = inner.get("input") if custom else inner.get("arguments")
+        text = given if type(given) is str else arguments_text(given)
+        call = self._which(raw, named(inner.get("name")), said=bool(text))
         if call is None or call.closed:
             return
         if not call.name:
             call.name = named(inner.get("name"))
-        given = inner.get("input") if custom else inner.get("arguments")
-        text = given if type(given) is str else arguments_text(given)
         signature = call_signature(raw) or self._signatures.pop(call.id, None)
         if call.name and call.index < 0:
             self._open_call(call, bool(custom), signature, out)
@@ -341,24 +375,23 @@ class _Choice:
         elif text:
             self._argue(call, text, out)
 
-    def _which(self, raw: Mapping[str, Any], name: str) -> _Call | None:
-        """The call that a piece belongs to; a new one if it begins one."""
+    def _which(self, raw: Mapping[str, Any], name: str, *, said: bool) -> _Call | None:
+        """The call that a piece belongs to; a new one if it begins one. said: the piece has argument text."""
         call_id = named(raw.get("id"))
-        index = raw.get("index")
+        index = _ordinal(raw.get("index"))
+        there = self._by_index.get(index) if index is not None else None
         known = next((call for call in self._calls if call_id and call.id == call_id), None)
-        if known is not None:
+        if known is not None and (index is None or known is there or not name):
             return known
-        if type(index) is int:
-            there = self._by_index.get(index)
-            # Some servers give every call the index 0; a new id with a name is a new call then.
-            if there is not None and not (call_id and name and there.id):
-                there.id = there.id or call_id
-                return there
-        elif not call_id and not name:
-            return self._calls[-1] if self._calls else None
-        call = _Call(call_id)
+        if there is not None and _goes_on(there, call_id, name, said=said):
+            there.id = there.id or call_id
+            return there
+        last = self._calls[-1] if self._calls else None
+        if index is None and not call_id and (not name or (last is not None and last.broken_off(name))):
+            return last
+        call = _Call("" if known is not None else call_id)  # an id that is taken tells nothing
         self._calls.append(call)
-        if type(index) is int:
+        if index is not None:
             self._by_index[index] = call
         return call
 
@@ -416,18 +449,14 @@ class _Choice:
             if call.open:
                 self._close_call(call, out)
 
-    def _finish(self, word: object, out: list[Event]) -> None:
-        called = any(call.index >= 0 for call in self._calls)
-        self.close_all(out)
-        self.finished = True
-        out.append(Finished(finish=finish_of(word, calls=called), choice=self._number))
-
     def end(self, out: list[Event]) -> None:
-        """``[DONE]`` without a finish: tool calls if one is there and its arguments are whole, else a stop."""
-        if self.finished:
-            return
-        called = [call for call in self._calls if call.index >= 0]
-        whole = bool(called) and all(call.arguments.complete or not call.arguments.started for call in called)
+        """The stream is at its end. ``[DONE]`` without a finish: tool calls if one is there and its arguments are whole,
+        else a stop."""
         self.close_all(out)
-        self.finished = True
-        out.append(Finished(finish="tool_calls" if whole else "stop", choice=self._number))
+        called = [call for call in self._calls if call.index >= 0]
+        if self._word is not None:
+            finish = finish_of(self._word, calls=bool(called))
+        else:
+            whole = all(call.arguments.complete or not call.arguments.started for call in called)
+            finish = "tool_calls" if called and whole else "stop"
+        out.append(Finished(finish=finish, choice=self._number))

@@ -36,6 +36,8 @@ from dragoman.dialects.openai_chat.parts import cache_mark
 _SEARCHES: Final = ("web_search", "web_search_preview")
 _MODES: Final[Mapping[str, str]] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 
+_ROOTS: Final = ("anyOf", "oneOf", "allOf", "$ref")
+
 
 # --- reading ----------------------------------------------------------------------------------------------
 
@@ -63,9 +65,11 @@ def _tool(raw: dict[str, Any], at: Path) -> Tool:
     kind = string(raw, "type", at) or ("function" if "function" in raw else "")
     if kind == "function":
         inner = record(raw, "function", at)
-        if inner is None:
+        if inner is not None:
+            return _function(inner, (*at, "function"), at, cache_from=raw)
+        if "name" not in raw:
             raise wrong((*at, "function"), "an object is required")
-        return _function(inner, (*at, "function"), at, cache_from=raw)
+        return _function(raw, at, at)  # flat, as Responses has it: Cursor and others mix the two
     if kind == "custom":
         inner = record(raw, "custom", at)
         if inner is None:
@@ -133,7 +137,7 @@ def _web_search(raw: dict[str, Any], at: Path, *, optional: bool) -> WebSearch:
 def read_choice(body: dict[str, Any]) -> ToolChoice | None:
     """``tool_choice``, or the old ``function_call`` where it is absent."""
     choice = body.get("tool_choice")
-    if choice is None:
+    if choice is None or choice == "":
         return _old_choice(body.get("function_call"))
     at: Path = ("tool_choice",)
     if type(choice) is str:
@@ -143,9 +147,13 @@ def read_choice(body: dict[str, Any]) -> ToolChoice | None:
         return ToolChoice(mode=mode)  # type: ignore[arg-type]
     if not isinstance(choice, dict):
         raise expected(at, "a string or an object", choice)
-    kind = string(choice, "type", at)
+    kind = string(choice, "type", at) or ("function" if "function" in choice else "")
     if kind in ("function", "custom"):
+        if kind not in choice and "name" in choice:  # flat, as Responses has it
+            return ToolChoice(mode="tool", name=needed(choice, "name", at))
         return ToolChoice(mode="tool", name=needed(record(choice, kind, at) or {}, "name", (*at, kind)))
+    if kind in _MODES:
+        return ToolChoice(mode=_MODES[kind])  # type: ignore[arg-type]
     if kind == "allowed_tools":
         return _allowed(record(choice, "allowed_tools", at) or {}, (*at, "allowed_tools"))
     raise wrong((*at, "type"), "must be function, custom or allowed_tools")
@@ -197,7 +205,7 @@ def write_tools(
     written: list[Json] = []
     for tool in tools:
         if isinstance(tool, Function):
-            written.append(_written_function(tool, facts, names, losses))
+            written.append(_written_function(tool, conversation.origin, facts, names, losses))
         elif isinstance(tool, WebSearch):
             _write_search(tool, conversation.origin, facts, out, losses)
         elif tool.origin == ORIGIN:
@@ -224,13 +232,15 @@ def _tool_path(at: Path, kind: str, origin: str) -> Path:
     return at
 
 
-def _written_function(tool: Function, facts: Facts, names: WireNames, losses: list[Loss]) -> Json:
+def _written_function(
+    tool: Function, origin: str, facts: Facts, names: WireNames, losses: list[Loss]
+) -> Json:
     function: dict[str, Any] = {"name": names.wire(tool.name, tool.namespace)}
     if tool.description:
         function["description"] = tool.description
     parameters = CUSTOM_PARAMETERS if tool.custom else tool.parameters
     if parameters is not None:
-        function["parameters"] = parameters
+        function["parameters"] = parameters if origin == ORIGIN else with_properties(parameters)
     if tool.strict is not None:
         function["strict"] = tool.strict
     if tool.custom and tool.format is not None and tool.format != {"type": "text"}:
@@ -242,6 +252,14 @@ def _written_function(tool: Function, facts: Facts, names: WireNames, losses: li
         else:
             losses.append(Loss((*tool.at, "cache_control"), "the upstream takes no cache marks"))
     return out
+
+
+def with_properties(schema: Mapping[str, Json]) -> Mapping[str, Json]:
+    """A tool's schema with what OpenAI demands of its root: an object's type and its properties, if only empty ones."""
+    kind = schema.get("type", "object")
+    if kind != "object" or "properties" in schema or any(name in schema for name in _ROOTS):
+        return schema
+    return {"type": "object", **schema, "properties": {}}
 
 
 def cache_control(ttl: str) -> Json:

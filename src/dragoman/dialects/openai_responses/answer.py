@@ -72,11 +72,7 @@ def read_answer(body: bytes) -> Answer:
         choices=(
             Choice(
                 blocks=blocks,
-                finish=finish_of(
-                    response,
-                    calls=any(isinstance(block, ToolCall) for block in blocks),
-                    refused=any(isinstance(block, Refusal) for block in blocks),
-                ),
+                finish=finish_of(response, calls=any(isinstance(block, ToolCall) for block in blocks)),
                 logprobs=_logprobs(items),
             ),
         ),

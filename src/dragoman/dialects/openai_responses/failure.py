@@ -9,14 +9,16 @@ import msgspec
 
 from dragoman.core.faults import Fault
 from dragoman.dialects.base import mapping
-from dragoman.dialects.vendor_fault import read_fault
+from dragoman.dialects.vendor_fault import in_band_status, read_fault
 
 _LIMITED: Final = ("429", "rate_limit", "insufficient_quota", "slow_down")
+_VERDICTS: Final = frozenset({400, 404, 408, 413, 422})
 _OVERLOADED: Final = ("503", "529", "overload")
 
 
 def told_fault(body: dict[str, Any]) -> Fault:
-    """The fault that ``body``, an event or a response object, tells: 429, 503 for overload, else 502."""
+    """The fault that ``body``, an event or a response object, tells: 429, 503 for overload, the vendor's verdict on the
+    request, else 502."""
     told = read_fault(502, msgspec.json.encode(body))
     error = mapping(body.get("error")) or mapping(mapping(body.get("response")).get("error")) or body
     words = " ".join(
@@ -29,7 +31,8 @@ def told_fault(body: dict[str, Any]) -> Fault:
     if any(word in words for word in _OVERLOADED):
         return Fault(503, "overloaded", told.message, type="overloaded_error", owner="upstream")
     code = told.code if told.code not in ("", "error") else "upstream_error"
-    return Fault(502, code, told.message, owner="upstream")
+    status = in_band_status(error)
+    return Fault(status if status in _VERDICTS else 502, code, told.message, owner="upstream")
 
 
 def cut_fault() -> Fault:

@@ -114,9 +114,10 @@ def seconds(value: object) -> int:
     return int(value) if isinstance(value, int | float) and 0 <= value < 2**53 else 0
 
 
-def finish_of(response: dict[str, Any], *, calls: bool, refused: bool) -> Finish:
-    """How a response ended. A call makes "stop" to "tool_calls"; a refusal is a part of a completed response here."""
+def finish_of(response: dict[str, Any], *, calls: bool) -> Finish:
+    """How a response ended. A call makes "stop" to "tool_calls". A refusal is a part of a completed response and stays a
+    stop, as in chat: openai-python's ``parse`` raises on "content_filter" instead of showing the refusal."""
     reason = text_of(mapping(response.get("incomplete_details")), "reason")
     if text_of(response, "status") == "incomplete" or reason:
         return _INCOMPLETE.get(reason, "length")
-    return "tool_calls" if calls else "refusal" if refused else "stop"
+    return "tool_calls" if calls else "stop"

@@ -22,6 +22,7 @@ from dragoman.core.conversation import (
     Opaque,
     OutputFormat,
     Reasoning,
+    Text,
     Tool,
     Url,
     WebSearch,
@@ -40,6 +41,11 @@ _KEY_LIMIT: Final = 64
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 _KIN: Final = ("openai_responses", "openai_chat")
 _SILENT: Final = frozenset({"safeguards"})
+_SHARED: Final = frozenset({"prompt_cache_retention", "prompt_cache_options"})
+"""Members of the same name and meaning in chat, beside those that are modelled."""
+_UNKNOWN_LIMIT: Final = Facts().max_output
+"""What ``Facts`` says of a model that nobody knows: no reason to cut what the client asked for."""
+_ROOTS: Final = ("anyOf", "oneOf", "allOf", "$ref")
 _UNKNOWN: Final = (
     "top_k",
     "frequency_penalty",
@@ -47,6 +53,7 @@ _UNKNOWN: Final = (
     "seed",
     "logit_bias",
 )
+_JSON_WORD: Final = [{"type": "input_text", "text": "Answer in JSON."}]
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 
 
@@ -95,6 +102,8 @@ class _RequestWriter:
             body["instructions"] = instructions
         self._items.write(asked.turns)
         body["input"] = self._items.items
+        if self._needs_the_word():
+            body["input"] = [{"type": "message", "role": "system", "content": _JSON_WORD}, *body["input"]]
         body |= self._tools()
         body |= self._limits()
         body |= self._text()
@@ -110,6 +119,15 @@ class _RequestWriter:
         if target.stream:
             body["stream"] = True
         return body
+
+    def _needs_the_word(self) -> bool:
+        """The API refuses json_object when no message says "json"; instructions do not count. Gemini's clients need not
+        say it."""
+        asked = self._asked.output_format
+        if asked is None or asked.schema is not None or self._asked.origin in _KIN:
+            return False
+        blocks = (block for turn in self._asked.turns for block in turn.blocks)
+        return not any(isinstance(block, Text) and "json" in block.text.lower() for block in blocks)
 
     # -- tools -----------------------------------------------------------------------------------------------
 
@@ -165,8 +183,8 @@ class _RequestWriter:
         if tool.custom:
             return named | ({"format": tool.format} if tool.format is not None else {})
         parameters = tool.parameters
-        if parameters is None and not self._own:
-            parameters = _NO_PARAMETERS
+        if not self._own:
+            parameters = _NO_PARAMETERS if parameters is None else with_properties(parameters)
         if tool.strict is None and self._own:
             return named | {"parameters": parameters}
         return named | {"parameters": parameters, "strict": bool(tool.strict)}
@@ -248,13 +266,15 @@ class _RequestWriter:
         if reasoning := self._reasoning():
             out["reasoning"] = reasoning
         if asked.max_output is not None:
-            out["max_output_tokens"] = max(asked.max_output, LEAST_OUTPUT)
+            known = self._facts.max_output != _UNKNOWN_LIMIT
+            limit = min(asked.max_output, self._facts.max_output) if known else asked.max_output
+            out["max_output_tokens"] = max(limit, LEAST_OUTPUT)
         for name, value in (("temperature", asked.temperature), ("top_p", asked.top_p)):
             if value is None:
                 continue
             if self._facts.sampling:
                 out[name] = value
-            else:
+            elif value != 1:  # the default: nothing is lost
                 self._lost(name, "this model takes no sampling parameters")
         if asked.top_logprobs is not None:
             out["top_logprobs"] = asked.top_logprobs
@@ -331,9 +351,19 @@ class _RequestWriter:
                 rest["previous_response_id"] = asked.previous_id
             return {name: value for name, value in rest.items() if name not in ("tool_choice", "include")}
         for name in rest:
+            if asked.origin in _KIN and name in _SHARED:
+                continue
             if name not in _SILENT:
                 self.losses.append(Loss((name,), "not known to the Responses API"))
-        return {}
+        return {name: value for name, value in rest.items() if asked.origin in _KIN and name in _SHARED}
+
+
+def with_properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool's schema with what the API demands of its root: an object's type and its properties, if only empty ones."""
+    kind = schema.get("type", "object")
+    if kind != "object" or "properties" in schema or any(name in schema for name in _ROOTS):
+        return schema
+    return {"type": "object", **schema, "properties": {}}
 
 
 def _effort(wanted: Reasoning, facts: Facts) -> str:

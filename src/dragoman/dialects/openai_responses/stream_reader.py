@@ -87,7 +87,6 @@ class ResponsesReader:
         self._places: dict[str, int] = {}  # item id → output_index
         self._done: set[int] = set()  # output_index of items that are whole
         self._calls = False
-        self._refused = False
 
     def feed(self, data: bytes, event: bytes = b"") -> list[Event]:
         if self._over or data.strip() in (b"", b"[DONE]"):
@@ -138,7 +137,7 @@ class ResponsesReader:
         self._over = True
         if text_of(frame, "type") == "response.incomplete":
             response = {"status": "incomplete", **response}
-        finish = finish_of(response, calls=self._calls, refused=self._refused)
+        finish = finish_of(response, calls=self._calls)
         return [*out, Finished(finish=finish), Ended()]
 
     def _end_failed(self, frame: dict[str, Any]) -> list[Event]:
@@ -201,7 +200,6 @@ class ResponsesReader:
         out: list[Event] = []
         if piece.block < 0:
             out += self._open(key, piece, _EMPTY[key[1]])
-        self._refused = self._refused or key[1] == "refusal"
         piece.sent += len(text)
         tokens = read_logprobs(logprobs)
         if tokens:
