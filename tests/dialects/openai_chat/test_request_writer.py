@@ -117,7 +117,8 @@ class TestSampling:
     def test_models_without_sampling(self) -> None:
         facts = Facts(sampling=False)
         assert {"temperature", "top_p"}.isdisjoint(body(temperature=1, top_p=1, facts=facts))
-        assert lost(temperature=1, top_p=1, facts=facts) == [("temperature",), ("top_p",)]
+        assert lost(temperature=0.5, top_p=0.9, facts=facts) == [("temperature",), ("top_p",)]
+        assert lost(temperature=1, top_p=1, facts=facts) == [], "the default is no loss"
 
 
 STRICT = {

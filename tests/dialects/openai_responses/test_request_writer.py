@@ -211,7 +211,8 @@ def test_losses_name_the_clients_members() -> None:
     assert lost(tools=(Function(name="f", cache=Cache(), at=("tools", 0)),)) == [
         ("tools", 0, "cache_control")
     ]
-    assert lost(facts=Facts(sampling=False), temperature=1.0) == [("temperature",)]
+    assert lost(facts=Facts(sampling=False), temperature=0.5) == [("temperature",)]
+    assert lost(facts=Facts(sampling=False), temperature=1.0) == [], "the default is no loss"
     assert "temperature" not in body(Facts(sampling=False), temperature=1.0)
 
 
