@@ -279,7 +279,7 @@ def test_what_comes_while_it_closes_is_written_or_told(sqlite_db, tmp_path):
         await book.start()
         gate = threading.Event()
         book.run(lambda _c: gate.wait(10))
-        book._writer._queue.put((None, None))  # as close() does; it is still busy
+        book._writer._queue.put((None, None), urgent=True)  # as close() does; it is still busy
         late = [book.void(Void(id=f"h{i}", now=NOW)) for i in range(1_500)]
         gate.set()
         await book.close()

@@ -14,9 +14,7 @@ it was made; a hold is voided, if it stands, once nobody can be committing it an
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from sqlalchemy import Engine
 from dragoman.ledger import salvage
 from dragoman.ledger.core import Expire, Hold, LedgerError, Log, Post, Void
 from dragoman.ledger.housekeeping import Retention, housekeep
+from dragoman.ledger.inbox import Inbox
 from dragoman.ledger.leases import Lease
 from dragoman.ledger.session import COMMANDS, Session, Work, answered, trouble
 from dragoman.store.engine import ProcessLock
@@ -94,13 +93,13 @@ class Writer:
         self._lock = lock or ProcessLock.of(engine)
         self._lease = Lease(engine, ttl_s=limits.lease_ttl_s)
         self._session = Session(engine, self._lease, clock)
-        self._queue: queue.SimpleQueue[tuple[Work | None, Any]] = queue.SimpleQueue()
+        self._queue: Inbox[tuple[Work | None, Any]] = Inbox()
         self._backlog: list[tuple[Work, Any]] = []
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._next_beat = self._next_keeping = self._retry_at = 0.0
-        self._stopping = False
+        self._stopping = self._running = False
         self._stuck: set[str] = set()  # orphaned holds that cannot be expired
 
     # ------------------------------------------------------------------------------------------------- other threads
@@ -123,11 +122,11 @@ class Writer:
 
         A function may run more than once (its transaction is repeated), so it must do nothing but read and write there.
         """
-        self._queue.put((work, token))
+        self._queue.put((work, token), urgent=not isinstance(work, _PATIENT))
 
     @property
     def queued(self) -> int:
-        return self._queue.qsize()
+        return len(self._queue)
 
     @property
     def lease_id(self) -> int | None:
@@ -135,12 +134,12 @@ class Writer:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._running
 
     def close(self) -> None:
         """Write what is queued, end the lease, free the lock. Blocks."""
         if self._thread.is_alive():
-            self._queue.put((None, None))
+            self._queue.put((None, None), urgent=True)
             self._thread.join()
             self._refuse()
         self._release()
@@ -154,6 +153,7 @@ class Writer:
     def _run(self) -> None:
         try:
             self._open()
+            self._running = True
         except BaseException as error:  # noqa: BLE001 - told to the thread that waits in start()
             self._failure = error
             self._close_connections()
@@ -164,7 +164,10 @@ class Writer:
             while self._turn():
                 pass
         finally:
-            self._finish()
+            try:
+                self._finish()
+            finally:
+                self._running = False
 
     def _open(self) -> None:
         self._session.writing()  # takes the lease
@@ -187,26 +190,27 @@ class Writer:
 
     def _drain(self) -> tuple[list[tuple[Work, Any]], bool]:
         """Wait for work until the next thing is due, then take all there is, up to a batch."""
+        inbox, limits = self._queue, self._limits
         due = min(self._next_beat, self._next_keeping, self._retry_at if self._backlog else self._next_beat)
+        if not self._stopping:
+            inbox.wait(max(0.0, due - time.monotonic()))
+            if len(inbox) and self.stats.last_batch >= limits.siblings:
+                # Under load a commit waits a moment for company: fewer commits cost less than the moment.
+                time.sleep(limits.gather_s)
         items: list[tuple[Work, Any]] = []
-        try:
-            work, token = self._queue.get(timeout=max(0.0, 0.0 if self._stopping else due - time.monotonic()))
-            begun, hurry = time.monotonic(), self._stopping
-            # Under load a commit waits a moment for company: fewer commits cost less than the moment.
-            busy_s = self._limits.gather_s if self.stats.last_batch >= self._limits.siblings else 0.0
-            while True:
+        told = self._stopping
+        for patient in (True, False):
+            for work, token in inbox.take(limits.max_batch - len(items)):
                 if work is None:
                     self._stopping = True
-                    return items, True
-                items.append((work, token))
-                if len(items) >= self._limits.max_batch:
-                    return items, False
-                # Nobody waits for a resolution: a batch of nothing else stays open, to commit with the next holds.
-                hurry = hurry or not isinstance(work, _PATIENT)
-                left = begun + (busy_s if hurry else self._limits.patience_s) - time.monotonic()
-                work, token = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            return items, False
+                else:
+                    items.append((work, token))
+            open_for_more = items and all(isinstance(work, _PATIENT) for work, _ in items)
+            if not patient or self._stopping or not open_for_more:
+                break
+            # Nobody waits for a resolution: a batch of nothing else stays open, to commit with the next holds.
+            inbox.wait_urgent(limits.patience_s)
+        return items, self._stopping and not told
 
     def _batch(self, items: list[tuple[Work, Any]]) -> None:
         cpu = time.thread_time()
@@ -406,16 +410,17 @@ class Writer:
             self._deliver([(token, None, lost) for _, token in self._backlog])
         self._guarded(self._end_lease)
         self._close_connections()
+        self._running = False
         self._refuse()
 
     def _refuse(self) -> None:
         """Whoever came too late is told so, rather than left to wait."""
-        left: list[Delivery] = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                work, token = self._queue.get_nowait()
-                if work is not None:
-                    left.append((token, None, LedgerUnavailable("the ledger is closed")))
+        late = self._queue.take(len(self._queue))
+        left: list[Delivery] = [
+            (token, None, LedgerUnavailable("the ledger is closed"))
+            for work, token in late
+            if work is not None
+        ]
         if left:
             self._deliver(left)
 
