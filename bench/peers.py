@@ -141,6 +141,8 @@ def _litellm(place: Place) -> Launch:
         ],
         "litellm_settings": {"set_verbose": False, "turn_off_message_logging": True, "drop_params": True},
         "general_settings": {"master_key": CLIENT_KEY, "disable_spend_logs": True},
+        # One slow answer must not take its only deployment away for the rest of the run.
+        "router_settings": {"disable_cooldowns": True, "num_retries": 0},
     }
     path = place.folder / "litellm.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
